@@ -1,0 +1,68 @@
+"""The errors a user can meet, one root and few leaves.
+
+Every message says what was expected, what was got and what to do. The command line prints the
+message alone and ends with the error's ``exit_code``; a traceback always means a bug of ours.
+"""
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DownloadError",
+    "EquigradError",
+    "ModelError",
+    "QuorumError",
+    "RecordError",
+    "RegistryError",
+    "UploadError",
+    "VerificationError",
+]
+
+
+class EquigradError(Exception):
+    """Root of all errors that Equigrad raises on purpose.
+
+    ``exit_code`` is the exit status of the command line: 2 for a mistake in the input, 1 for a
+    sound request that failed (a check that did not hold, a run that could not go on).
+    """
+
+    exit_code: int = 2
+
+
+class ConfigError(EquigradError, ValueError):
+    """A setting is unknown, has the wrong type or an impossible value."""
+
+
+class RegistryError(ConfigError):
+    """A strategy name is unknown, or registered twice."""
+
+
+class DataError(EquigradError, ValueError):
+    """A data set cannot be read, or does not hold what was declared of it."""
+
+
+class DownloadError(DataError):
+    """A data file could not be fetched, or is not the file it should be."""
+
+
+class ModelError(EquigradError, ValueError):
+    """A model cannot be built, or cannot be trained under the run's rules."""
+
+
+class UploadError(EquigradError, ValueError):
+    """An upload has the wrong length, dtype or content; its party is treated as absent."""
+
+
+class RecordError(EquigradError):
+    """A run folder is missing, incomplete or cannot be written."""
+
+
+class VerificationError(EquigradError):
+    """A record does not agree with itself: something was changed after the run."""
+
+    exit_code = 1
+
+
+class QuorumError(EquigradError):
+    """Too few parties answered, too many rounds in a row; the run stopped and can be resumed."""
+
+    exit_code = 1
