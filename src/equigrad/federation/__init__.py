@@ -1,0 +1,1 @@
+"""The federation: rounds, parties, transports and the record of a run."""

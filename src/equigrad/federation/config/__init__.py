@@ -1,0 +1,1 @@
+"""The run file: schema, presets, reading it with good error messages."""

@@ -1,0 +1,1 @@
+"""What a coordinator does with uploads: fair rewards, and the baselines."""

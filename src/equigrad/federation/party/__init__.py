@@ -1,0 +1,1 @@
+"""What happens at a party: local training, evaluation, bounding, behaviours."""

@@ -1,0 +1,1 @@
+"""The run folder: hash-chained record, checkpoints, verification."""
