@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from safetensors.torch import load, save
 
@@ -45,7 +46,9 @@ class Delivery:
 
     ``w <- (1 - share) (w + keep h) + share M + v``
 
-    where ``M`` is ``model`` (dense, ``(D,)``) and ``v`` is the reward ``(indices, values)``.
+    where ``M`` is ``model`` (dense, ``(D,)``) and ``v`` is the reward: ``values`` at ``indices``
+    (``(k,)`` integers, ascending), or, when more than a few per cent are kept, at the set bits of
+    ``bitmap`` (``(ceil(D / 8),) uint8``, most significant bit first).
     """
 
     round: int
@@ -53,13 +56,24 @@ class Delivery:
     share: float = 0.0
     model: torch.Tensor | None = None
     indices: torch.Tensor | None = None
+    bitmap: torch.Tensor | None = None
     values: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
-        if (self.indices is None) != (self.values is None):
-            raise ValueError("Expected indices and values together, got one without the other.")
+        places = (self.indices is not None) + (self.bitmap is not None)
+        if places != (self.values is not None):
+            raise ValueError(f"Expected values with one form of places, got {places} form(s).")
         if self.share != 0 and self.model is None:
             raise ValueError(f"Expected a model to mix with share={self.share!r}, got none.")
+
+    def places(self) -> torch.Tensor:
+        """Return the kept positions of the reward, ascending ``(k,) int64`` (empty if none)."""
+        if self.bitmap is not None:
+            bits = np.unpackbits(self.bitmap.numpy(force=True))
+            return torch.from_numpy(np.flatnonzero(bits))
+        if self.indices is not None:
+            return self.indices.to(torch.int64)
+        return torch.empty(0, dtype=torch.int64)
 
     def apply(self, weights: torch.Tensor, held: torch.Tensor | None) -> torch.Tensor:
         """Return the new flat model ``(D,)``; the arguments are not changed."""
@@ -67,12 +81,10 @@ class Delivery:
         if self.keep and held is not None:
             new.add_(held, alpha=self.keep)
         if self.model is not None and self.share:
-            new = (
-                self.model.to(new) if self.share == 1 else new.lerp(self.model.to(new), self.share)
-            )
-        if self.indices is not None and self.values is not None:
-            new = new.clone() if new is self.model else new
-            new.index_add_(0, self.indices.to(new.device, torch.int64), self.values.to(new))
+            model = self.model.to(new)
+            new = model.clone() if self.share == 1 else new.lerp(model, self.share)
+        if self.values is not None:
+            new.index_add_(0, self.places().to(new.device), self.values.to(new))
         return new
 
 
@@ -111,7 +123,11 @@ class TrainRequest(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReply(Message):
-    """The upload ``(D,)`` of one round, the last delivery applied, and what was measured."""
+    """The upload ``(D,)`` of one round, the last delivery applied, and what was measured.
+
+    ``noise`` declares noise that the party added to its upload on purpose: its ``kind``
+    ("gaussian" or "laplace") and its ``variance`` per coordinate; empty if none.
+    """
 
     kind: ClassVar[str] = "trained"
     party: str
@@ -119,6 +135,7 @@ class TrainReply(Message):
     records: int
     delivered: int = -1
     metrics: Mapping[str, float] = field(default_factory=dict)
+    noise: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
