@@ -117,14 +117,31 @@ class RewardsConfig(_Section):
         0.05, description="Sampled values: 95 % half-width, as a share of the mean value."
     )
     max_permutations: int = Field(20_000, ge=128)
+    value_weights: Literal["uniform", "aggregation"] | None = Field(
+        None, description="Weights of the uploads when they are valued."
+    )
+    aggregation: Literal["uniform-then-reputation", "records-then-reputation"] | None = Field(
+        None, description="Weights of the uploads in the aggregate."
+    )
+    bounding: Literal["none", "clip", "rescale", "rescale-eps"] | None = Field(
+        None, description="What bounds an upload."
+    )
     gamma: PositiveFloat | Literal["auto"] | None = Field(None, description="Upload norm.")
     gamma_end: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="Upload norm of the last round, as a share of the first's."
     )
-    norm_cap: PositiveFloat | None = Field(None, description="Cap in medians of upload norms.")
+    norm_cap: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Cap in medians of upload norms; inf caps nothing."
+    )
+    mixing: Literal["paper", "robust"] | None = Field(
+        None, description="How values enter the reputation."
+    )
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Memory.")
     floor: Fraction | None = Field(None, description="Least reputation (paper, reference).")
     beta: Annotated[float, Field(gt=0)] | None = Field(None, description="Altruism; may be inf.")
+    beta_times_members: bool | None = Field(
+        None, description="Whether beta is multiplied by the number of members."
+    )
     sharpness: PositiveFloat | None = Field(None, description="Exponent on reputations.")
     warmup: int | None = Field(None, ge=0, description="Rounds in which everybody gets all.")
     mask: str | None = Field(None, description="Reward rule.")
