@@ -29,8 +29,8 @@ class Mixing(ABC):
 
     Guarantees of both mixings: the given state is never changed; a party that is neither valued
     nor excluded keeps what it had earned to the last bit (``robust``) or up to renormalisation
-    (``paper``); shares are >= 0 and sum to 1 over the members that are not excluded (or are all 0 where
-    nobody left has earned anything).
+    (``paper``); shares are >= 0 and sum to 1 over the members that are not excluded (or are all 0
+    where nobody left has earned anything).
 
     Parameters
     ----------
