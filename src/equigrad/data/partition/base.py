@@ -1,0 +1,170 @@
+"""The contract of a partition rule: who gets which records.
+
+One file per rule beside this one; :data:`PARTITIONS` finds them by name. A rule knows labels and
+columns only, never features. :func:`equigrad.data.parties.divide` applies a rule to a data set.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from equigrad.errors import ConfigError
+from equigrad.registry import Registry
+
+__all__ = ["PARTITIONS", "Partition", "PartitionRule", "party_names", "pool", "rule"]
+
+Int64 = npt.NDArray[np.int64]
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Which records each party holds.
+
+    Parameters
+    ----------
+    indices
+        One ``(n_i,) int64`` array per party: positions in the divided set, ascending.
+    names
+        One name per party, unique.
+    disjoint
+        Whether no record is held twice, neither by two parties nor twice by one.
+    notes
+        Sentences for the report: what was cut, left over or drawn with replacement.
+    """
+
+    indices: tuple[Int64, ...]
+    names: tuple[str, ...]
+    disjoint: bool = True
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def sizes(self) -> Int64:
+        """Records per party, ``(n_parties,) int64``."""
+        return np.array([len(part) for part in self.indices], dtype=np.int64)
+
+
+class PartitionRule(ABC):
+    """A seeded way to divide records among parties.
+
+    A rule is a frozen dataclass whose fields are its settings. It promises, and the suite
+    :class:`equigrad.testing.partition.PartitionRuleContract` checks:
+
+    - every index lies in ``[0, n)`` and every party has at least one record, or ``ConfigError``;
+    - the result depends on the arguments and the generator alone (no global random state);
+    - no record is held twice unless the returned ``disjoint`` is False, and then a note says so;
+    - ``labels`` and ``columns`` are not changed;
+    - records may be left over (a pool smaller than the set), never invented.
+    """
+
+    #: The name in the registry and in run files.
+    name: ClassVar[str]
+    #: Whether labels must be class numbers; such a rule refuses regression labels.
+    needs_classes: ClassVar[bool] = False
+
+    @abstractmethod
+    def draw(
+        self, labels: npt.NDArray[Any], generator: np.random.Generator, columns: Columns
+    ) -> Partition:
+        """Return the division; arguments as :meth:`assign`, which checks before and after."""
+
+    def assign(
+        self,
+        labels: npt.NDArray[Any],
+        generator: np.random.Generator,
+        columns: Columns | None = None,
+    ) -> Partition:
+        """Divide the records among parties.
+
+        Parameters
+        ----------
+        labels
+            ``(n,)`` integers (classes) or floats (regression).
+        generator
+            The only source of randomness.
+        columns
+            Raw values ``(n,)`` by column name, for rules that divide by a column.
+
+        Returns
+        -------
+        Partition
+            At least one record for each party.
+
+        Raises
+        ------
+        ConfigError
+            If a party would be empty, the labels do not suit the rule, or a setting cannot be
+            met by these records.
+        """
+        labels = np.asarray(labels)
+        if self.needs_classes and not np.issubdtype(labels.dtype, np.integer):
+            raise ConfigError(
+                f"Expected class labels for the partition {self.name!r}, got {labels.dtype} labels "
+                "(a regression task). Use 'uniform', 'power-law' or 'column'."
+            )
+        partition = self.draw(labels, generator, columns or {})
+        empty = [n for n, size in zip(partition.names, partition.sizes, strict=True) if not size]
+        if empty:
+            raise ConfigError(
+                f"Expected at least one record for each party, got none for {', '.join(empty)} "
+                f"from the partition {self.name!r} over {len(labels)} records. "
+                "Use fewer parties or a larger pool."
+            )
+        return partition
+
+
+#: Partition rules by name.
+PARTITIONS: Registry[type[PartitionRule]] = Registry("partition rule")
+
+
+def rule(name: str, **settings: Any) -> PartitionRule:
+    """Return the rule ``name`` with these settings.
+
+    Raises
+    ------
+    RegistryError
+        If there is no such rule.
+    ConfigError
+        If a setting is unknown, missing or impossible; the message lists the rule's settings.
+    """
+    kind = PARTITIONS[name]
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]  # every rule is a dataclass
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"Expected settings of the partition {name!r} among {', '.join(known)}; got "
+            f"{', '.join(unknown)}. Remove or rename it."
+        )
+    try:
+        return kind(**settings)
+    except TypeError:
+        raise ConfigError(
+            f"Expected the settings {', '.join(known)} for the partition {name!r}, got only "
+            f"{', '.join(sorted(settings)) or 'none'}. Add the missing one."
+        ) from None
+
+
+def party_names(n_parties: int) -> tuple[str, ...]:
+    """Return ``party-1`` ... with zeros in front so that sorted names keep their order."""
+    width = len(str(n_parties))
+    return tuple(f"party-{i:0{width}d}" for i in range(1, n_parties + 1))
+
+
+def pool(n_records: int, size: int | None, generator: np.random.Generator) -> Int64:
+    """Return ``size`` distinct positions in random order (all of them if ``size`` is None).
+
+    Raises
+    ------
+    ConfigError
+        If the pool is larger than the set.
+    """
+    if size is not None and size > n_records:
+        raise ConfigError(
+            f"Expected a pool of at most {n_records} records (the whole set), got pool={size}. "
+            "Lower it."
+        )
+    return generator.permutation(n_records)[:size].astype(np.int64)
