@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from safetensors.torch import load, save
+
+from equigrad.reward import Sparse, decode
 
 __all__ = [
     "Delivery",
@@ -46,34 +47,39 @@ class Delivery:
 
     ``w <- (1 - share) (w + keep h) + share M + v``
 
-    where ``M`` is ``model`` (dense, ``(D,)``) and ``v`` is the reward: ``values`` at ``indices``
-    (``(k,)`` integers, ascending), or, when more than a few per cent are kept, at the set bits of
-    ``bitmap`` (``(ceil(D / 8),) uint8``, most significant bit first).
+    where ``M`` is ``model`` (dense, ``(D,)``) and ``v`` is the reward: ``reward`` is its wire form
+    (:func:`equigrad.reward.encode`: positions or bitmap, and values) as tensors, or None.
     """
 
     round: int
     keep: float = 0.0
     share: float = 0.0
     model: torch.Tensor | None = None
-    indices: torch.Tensor | None = None
-    bitmap: torch.Tensor | None = None
-    values: torch.Tensor | None = None
+    reward: Mapping[str, torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
-        places = (self.indices is not None) + (self.bitmap is not None)
-        if places != (self.values is not None):
-            raise ValueError(f"Expected values with one form of places, got {places} form(s).")
         if self.share != 0 and self.model is None:
             raise ValueError(f"Expected a model to mix with share={self.share!r}, got none.")
 
-    def places(self) -> torch.Tensor:
-        """Return the kept positions of the reward, ascending ``(k,) int64`` (empty if none)."""
-        if self.bitmap is not None:
-            bits = np.unpackbits(self.bitmap.numpy(force=True))
-            return torch.from_numpy(np.flatnonzero(bits))
-        if self.indices is not None:
-            return self.indices.to(torch.int64)
-        return torch.empty(0, dtype=torch.int64)
+    def sparse(self) -> Sparse | None:
+        """Return the reward's positions and values, checked, or None.
+
+        Raises
+        ------
+        DataError
+            If the wire form is malformed.
+        """
+        if self.reward is None:
+            return None
+        return decode({name: tensor.numpy(force=True) for name, tensor in self.reward.items()})
+
+    def increment(self, size: int) -> torch.Tensor:
+        """Return the reward as a dense vector ``(size,) float32`` (zeros if there is none)."""
+        vector = torch.zeros(size)
+        sparse = self.sparse()
+        if sparse is not None:
+            vector[torch.from_numpy(sparse.indices)] = torch.from_numpy(sparse.values).to(vector)
+        return vector
 
     def apply(self, weights: torch.Tensor, held: torch.Tensor | None) -> torch.Tensor:
         """Return the new flat model ``(D,)``; the arguments are not changed."""
@@ -83,8 +89,10 @@ class Delivery:
         if self.model is not None and self.share:
             model = self.model.to(new)
             new = model.clone() if self.share == 1 else new.lerp(model, self.share)
-        if self.values is not None:
-            new.index_add_(0, self.places().to(new.device), self.values.to(new))
+        sparse = self.sparse()
+        if sparse is not None:
+            at = torch.from_numpy(sparse.indices).to(new.device)
+            new.index_add_(0, at, torch.from_numpy(sparse.values).to(new))
         return new
 
 
@@ -240,11 +248,17 @@ _KINDS: dict[str, type[Message]] = {
 
 
 def _flatten(message: Message) -> dict[str, Any]:
+    """Return the fields by name; those of a delivery and of its reward by dotted names."""
     flat: dict[str, Any] = {}
     for f in fields(message):
         value = getattr(message, f.name)
         if isinstance(value, Delivery):
-            flat.update({f"{f.name}.{g.name}": getattr(value, g.name) for g in fields(value)})
+            for g in fields(value):
+                part = getattr(value, g.name)
+                if isinstance(part, Mapping):
+                    flat |= {f"{f.name}.{g.name}.{name}": item for name, item in part.items()}
+                else:
+                    flat[f"{f.name}.{g.name}"] = part
         else:
             flat[f.name] = dict(value) if isinstance(value, Mapping) else value
     return flat
@@ -252,9 +266,11 @@ def _flatten(message: Message) -> dict[str, Any]:
 
 def _unflatten(cls: type[Message], flat: dict[str, Any]) -> Message:
     plain = {k: v for k, v in flat.items() if "." not in k}
-    nested = {k.partition(".")[2]: v for k, v in flat.items() if k.startswith("delivery.")}
+    nested = {k.removeprefix("delivery."): v for k, v in flat.items() if "." in k}
     if nested:
-        plain["delivery"] = Delivery(**nested)
+        reward = {k.partition(".")[2]: v for k, v in nested.items() if k.startswith("reward.")}
+        parts = {k: v for k, v in nested.items() if "." not in k}
+        plain["delivery"] = Delivery(**parts | ({"reward": reward} if reward else {}))
     return cls(**plain)
 
 
