@@ -4,15 +4,25 @@ The checks return the checked value, so that a constructor reads
 ``self.alpha = in_range("alpha", alpha, 0, 1, right_open=True)``.
 """
 
+import difflib
+import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from equigrad.errors import ConfigError
 
-__all__ = ["choice", "in_range", "nonnegative_weights", "positive", "positive_int", "square_matrix"]
+__all__ = [
+    "choice",
+    "in_range",
+    "known_options",
+    "nonnegative_weights",
+    "positive",
+    "positive_int",
+    "square_matrix",
+]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -56,6 +66,33 @@ def choice(name: str, value: str, allowed: Iterable[str]) -> str:
     if value not in names:
         raise ConfigError(f"Expected {name} to be one of {', '.join(names)}; got {name}={value!r}.")
     return value
+
+
+def known_options(
+    what: str,
+    function: Callable[..., object],
+    options: Mapping[str, object],
+    *,
+    reserved: Iterable[str] = (),
+) -> None:
+    """Raise ``ConfigError`` if ``function`` does not take one of ``options`` by keyword.
+
+    ``reserved`` names are those the caller sets itself. A function with ``**options`` takes all.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    taken = set(reserved)
+    keywords = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = [p.name for p in parameters if p.kind in keywords and p.name not in taken]
+    for option in options:
+        if option not in names:
+            near = difflib.get_close_matches(option, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(
+                f"Expected options of the {what} among {', '.join(names) or 'none'}; "
+                f"got {option!r}.{hint}"
+            )
 
 
 def nonnegative_weights(name: str, weights: npt.ArrayLike, size: int) -> Float64:
