@@ -102,11 +102,11 @@ class Rescale(Bound):
         return gamma / length if length > 0 else 0.0
 
 
-@BOUNDS.register("rescale-reference")
+@BOUNDS.register("rescale-eps")
 class RescaleReference(Bound):
     """``u = gamma * Delta / (||Delta|| + 1e-7)``, as in the authors' published code."""
 
-    name: ClassVar[str] = "rescale-reference"
+    name: ClassVar[str] = "rescale-eps"
 
     def factor(self, length: float, gamma: float) -> float:
         """See :meth:`Bound.factor`."""
