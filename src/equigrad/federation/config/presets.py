@@ -201,6 +201,8 @@ def resolve(
         max_permutations=rewards.max_permutations,
         join_from=rewards.join_from,
     )
+    if settings.mixing == "robust" and "floor" not in chosen:
+        settings = replace(settings, floor=0.0)
     if settings.mixing == "robust" and settings.floor:
         raise ConfigError(
             f"Expected no rewards.floor with mixing = 'robust', got floor = {settings.floor!r}. "

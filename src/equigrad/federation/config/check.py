@@ -1,0 +1,179 @@
+"""Whether what a run file asks for exists and goes together: names of strategies, combinations.
+
+The form of the file (keys, types, ranges) is checked before, in
+:mod:`equigrad.federation.config.loader`. Every list of allowed names comes from the family's
+registry; the families are imported here when they are asked, so that reading a file with a typing
+mistake does not wait for PyTorch.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+
+from equigrad.errors import ConfigError
+from equigrad.federation.config.locate import Path
+from equigrad.federation.config.parties import FILES, listed_names, partition_rule, party_problems
+from equigrad.federation.config.presets import resolve
+from equigrad.federation.config.problems import Problem, Source, refuse
+from equigrad.federation.config.schema import RunConfig
+
+__all__ = ["check_config"]
+
+
+def check_config(config: RunConfig, source: Source | None = None) -> None:
+    """Raise one ``ConfigError`` that lists everything that cannot work; return if all is well.
+
+    Parameters
+    ----------
+    config
+        A configuration of sound form.
+    source
+        The text it came from, for line numbers.
+
+    Raises
+    ------
+    ConfigError
+        If a strategy's name is unknown (the nearest known one is named), an option of one is
+        wrong, parties do not match the partition, or settings contradict each other.
+    """
+    source = Source(data=config.model_dump()) if source is None else source
+    refuse((p for check in _CHECKS for p in check(config)), source)
+
+
+def _unknown(path: Path, family: str, name: str, known: Iterable[str]) -> Iterator[Problem]:
+    names = list(known)
+    if name in names:
+        return
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    text = f"Expected a {family} ({', '.join(names)}), got {name!r}.{hint}"
+    yield Problem(path, text)
+
+
+def _method(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.federation.methods import METHODS
+
+    yield from _unknown(("method",), "method", config.method, METHODS)
+
+
+def _data(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.data import SETS
+
+    name = config.data.name
+    if name is None:
+        if config.data.party_column and config.partition.rule not in ("column", FILES):
+            text = (
+                'Expected partition.rule = "column" beside data.party_column, got '
+                f'"{config.partition.rule}". Change the rule, or remove party_column.'
+            )
+            yield Problem(("partition", "rule"), text)
+        return
+    yield from _unknown(("data", "name"), "data set", name, SETS)
+    if name in SETS:
+        for option in config.data.options:
+            known = SETS[name].options
+            yield from _unknown(("data", "options", option), f"{name} option", option, known)
+    for key in ("label", "sensitive", "identifier", "party_column", "drop", "task"):
+        if getattr(config.data, key):
+            text = (
+                f"Expected data.{key} only with your own files (data.path), got it with {name!r}."
+            )
+            yield Problem(("data", key), f"{text} Remove it.")
+
+
+def _partition(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.data import PARTITIONS
+
+    rule = config.partition.rule
+    if rule != FILES and rule not in PARTITIONS:
+        known = [*PARTITIONS, FILES]
+        yield from _unknown(("partition", "rule"), "partition rule", rule, known)
+        return
+    problems = party_problems(config)
+    yield from problems
+    if rule != FILES and not problems:
+        yield from _refused(("partition", "options"), lambda: partition_rule(config))
+
+
+def _refused(path: Path, build: Callable[[], object]) -> Iterator[Problem]:
+    """Yield the ``ConfigError`` that ``build`` raises, as a problem."""
+    try:
+        build()
+    except ConfigError as error:
+        yield Problem(path, str(error))
+
+
+def _model(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.models import MODELS
+
+    factory = config.model.factory
+    if ":" not in factory:
+        family = "model factory, or package.module:callable"
+        yield from _unknown(("model", "factory"), family, factory, MODELS)
+
+
+def _training(config: RunConfig) -> Iterator[Problem]:
+    import torch
+
+    known = [
+        name
+        for name, kind in vars(torch.optim).items()
+        if isinstance(kind, type)
+        and issubclass(kind, torch.optim.Optimizer)
+        and name != "Optimizer"
+    ]
+    path: Path = ("training", "optimizer")
+    yield from _unknown(path, "torch.optim optimiser", config.training.optimizer, sorted(known))
+
+
+def _rewards(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.contribution import MAX_PARTIES, RULES
+    from equigrad.reward import REWARD_RULES
+
+    rewards = config.rewards
+    if rewards.contribution is not None:
+        known = ["auto", *RULES]
+        path: Path = ("rewards", "contribution")
+        yield from _unknown(path, "contribution rule", rewards.contribution, known)
+        parties = len(listed_names(config) or ())
+        if rewards.contribution == "cgsv-exact" and parties > MAX_PARTIES:
+            text = (
+                f'Expected at most {MAX_PARTIES} parties with "cgsv-exact" (its work doubles with '
+                f'each), got {parties}. Use "auto" or "cgsv-sampled".'
+            )
+            yield Problem(path, text)
+    if rewards.mask is not None:
+        yield from _unknown(("rewards", "mask"), "reward rule", rewards.mask, REWARD_RULES)
+    yield from _refused(("rewards",), lambda: resolve(rewards, config.audit, config.data.name))
+
+
+def _parties(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.federation.party.behaviours import BEHAVIOURS
+
+    for i, party in enumerate(config.party):
+        path: Path = ("party", i, "behaviour")
+        yield from _unknown(path, "behaviour", party.behaviour, BEHAVIOURS)
+        if party.join >= config.rounds:
+            text = (
+                f"Expected join below rounds = {config.rounds} (rounds count from 0), got "
+                f"{party.join}. Lower it, or remove the party."
+            )
+            yield Problem(("party", i, "join"), text)
+
+
+def _engine(config: RunConfig) -> Iterator[Problem]:
+    import torch
+
+    name = config.engine.device
+    path: Path = ("engine", "device")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        yield Problem(path, f'Expected a device such as "cpu" or "cuda:0", got {name!r}.')
+        return
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        text = f'Expected a CUDA device that is here ({found} found), got {name!r}. Use "cpu".'
+        yield Problem(path, text)
+
+
+_CHECKS = (_method, _data, _partition, _model, _training, _rewards, _parties, _engine)

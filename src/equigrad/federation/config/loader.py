@@ -1,0 +1,188 @@
+"""Reading a run file: TOML in, a checked :class:`RunConfig` out, or one clear list of problems.
+
+What the keys mean is in :mod:`equigrad.federation.config.schema`; whether the strategies it names
+exist is asked in :mod:`equigrad.federation.config.check`.
+"""
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from equigrad.errors import ConfigError
+from equigrad.federation.config.check import check_config
+from equigrad.federation.config.explain import explain
+from equigrad.federation.config.locate import Path
+from equigrad.federation.config.problems import Source, refuse
+from equigrad.federation.config.schema import RunConfig
+
+__all__ = ["dump_config", "load_config", "parse_config", "read_text", "restore_config"]
+
+_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def load_config(path: FilePath, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read and check a run file.
+
+    Parameters
+    ----------
+    path
+        A TOML file.
+    overrides
+        Settings put on top of the file, each ``key=value`` with a dotted key and a TOML value.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not TOML, or anything in it is wrong. The message has one
+        line for each problem (at most ten): file, line, key, expected, got.
+    """
+    return parse_config(read_text(path), str(path), overrides)
+
+
+def read_text(path: FilePath) -> str:
+    """Return the text of a run file, or raise ``ConfigError`` saying why it cannot be read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"Expected a run file, got no file {path}. Write one with `equigrad init {path}`."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: Expected UTF-8 text, got byte 0x{error.object[error.start]:02x} at position "
+            f"{error.start}. Save the file as UTF-8."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"Expected a run file that can be read, got {path}: {error.strerror}. "
+            "Check the path and its permissions."
+        ) from None
+
+
+def parse_config(
+    text: str, source: str = "configuration", overrides: Sequence[str] = ()
+) -> RunConfig:
+    """Read and check the text of a run file; ``source`` is what messages call it.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`load_config`.
+    """
+    data = _tables(text, source)
+    placed = {_override(data, option): option for option in overrides}
+    origin = Source(source, text, placed, data)
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError as error:
+        refuse(explain(error, data), origin)
+        raise  # not reached: a validation error has at least one problem
+    check_config(config, origin)
+    return config
+
+
+def dump_config(config: RunConfig) -> dict[str, Any]:
+    """Return the resolved configuration as plain JSON data; infinity is ``{"float": "inf"}``."""
+    return {k: _plain(v) for k, v in config.model_dump(mode="python").items()}
+
+
+def restore_config(data: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration that :func:`dump_config` wrote.
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    tables = {k: _unplain(v) for k, v in data.items()}
+    try:
+        return RunConfig.model_validate(tables)
+    except ValidationError as error:
+        refuse(explain(error, tables), Source("config.json", data=tables))
+        raise  # not reached, as above
+
+
+def _tables(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = str(error)
+        place = _TOML_PLACE.search(message)
+        line, column = (place.group(1), place.group(2)) if place else (None, None)
+        if line is None:
+            last = text.count("\n") + 1
+            line, column = str(last), str(len(text) - text.rfind("\n"))
+        reason = _TOML_PLACE.sub("", message)
+        raise ConfigError(
+            f"{source}, line {line}, column {column}: Expected TOML, got a mistake: {reason}. "
+            "Correct this line, or one shortly before it."
+        ) from None
+
+
+def _override(data: dict[str, Any], option: str) -> Path:
+    """Put ``key=value`` into ``data`` and return the path of the key."""
+    key, sign, value = option.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(
+            f"Expected --set KEY=VALUE, got --set {option}. Write for example --set rounds=10."
+        )
+    path: list[str | int] = []
+    here: Any = data
+    for part in key.strip().split("."):
+        here, step = _enter(here, part, option)
+        path.append(step)
+    parent: Any = data
+    for step in path[:-1]:
+        parent = parent[step]
+    parent[path[-1]] = _toml_value(value.strip())
+    return tuple(path)
+
+
+def _enter(here: Any, part: str, option: str) -> tuple[Any, str | int]:
+    """Return the table or value ``part`` of ``here`` and its step; a missing table is made."""
+    if isinstance(here, list):
+        names = [e.get("name") if isinstance(e, dict) else None for e in here]
+        index = names.index(part) if part in names else int(part) if part.isdigit() else -1
+        if not 0 <= index < len(here):
+            known = ", ".join(str(n) for n in names)
+            raise ConfigError(f"--set {option}: Expected one of {known}, got {part!r}.")
+        return here[index], index
+    if not isinstance(here, dict):
+        raise ConfigError(
+            f"--set {option}: Expected a table before .{part}, got {here!r}. Shorten the key."
+        )
+    return here.setdefault(part, {}), part
+
+
+def _toml_value(text: str) -> Any:
+    """Return the TOML value of ``text``; what is none is taken as a string without quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return {"float": repr(value)}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if value.keys() == {"float"} and value["float"] in ("inf", "-inf"):
+            return float(value["float"])
+        return {k: _unplain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_unplain(v) for v in value]
+    return value
