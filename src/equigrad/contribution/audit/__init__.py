@@ -1,0 +1,28 @@
+"""Audits for free riders: who uploads its own reward, another's upload, or nothing at all.
+
+They need the inner products of a round only, so that anyone can repeat them from the record.
+Neighbour of the contribution rules, which pay by direction and so pay an echo well; the
+federation acts on the flags.
+
+Limits: a party that mixes a little honest work into an echo passes; the third audit needs five
+rounds, whose rewards are gone by then, and is off below 1000 parameters; under declared noise an
+audit whose statistic is too uncertain says "not testable", never "clean". Where only two parties
+are left, one that uploads noise makes the other look as if it brought nothing new either.
+"""
+
+from equigrad.contribution.audit.check import check
+from equigrad.contribution.audit.flags import AuditState, Flag
+from equigrad.contribution.audit.merge import membership, merge_gram, share_values
+from equigrad.contribution.audit.report import AuditReport
+from equigrad.contribution.audit.settings import AuditSettings
+
+__all__ = [
+    "AuditReport",
+    "AuditSettings",
+    "AuditState",
+    "Flag",
+    "check",
+    "membership",
+    "merge_gram",
+    "share_values",
+]
