@@ -5,6 +5,7 @@ file beside the target and moves it there only after the SHA-256 agreed, so noth
 ever left in the cache.
 """
 
+import csv
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
@@ -78,7 +79,10 @@ def _downloader(home: "Home", timeout: float) -> Callable[[str, str, Any], None]
         with tempfile.TemporaryDirectory() as folder:
             raw = Path(folder) / "raw"
             transfer(url, str(raw), manager)
-            Path(output_file).write_bytes(convert(raw.read_bytes()))
+            try:
+                Path(output_file).write_bytes(convert(raw.read_bytes()))
+            except (IndexError, csv.Error) as error:
+                raise ValueError(f"not the published table: {error}") from error
 
     return transfer_and_convert
 

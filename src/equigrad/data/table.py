@@ -4,7 +4,7 @@ Shared by the named tables (:mod:`equigrad.data.tables`) and a user's own data
 (:mod:`equigrad.data.own`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from equigrad.data.labels import standardised
 from equigrad.data.preprocess import TablePreprocessor, raw_values, text_columns
 from equigrad.errors import DataError
 
-__all__ = ["TableSpec", "class_numbers", "table_split"]
+__all__ = ["TableSpec", "class_numbers", "kept_columns", "table_split", "targets"]
 
 
 @dataclass(frozen=True)
@@ -131,15 +131,11 @@ def table_split(
     categorical = [c for c in columns if c in text or c in spec.categorical]
     numeric = [c for c in columns if c not in categorical]
     prepared = TablePreprocessor(numeric, categorical, standardise=standardise).fit(train)
-    target = np.concatenate([_target(frame, spec, name) for frame in (train, test)])
+    target = np.concatenate([targets(frame, spec, name) for frame in (train, test)])
     at = np.arange(len(train))
     labels, mean, spread = standardised(target, at, scale=standardise)
-    kept = [c for c in dict.fromkeys([*categorical, *spec.keep]) if c not in spec.sensitive]
 
     def part(frame: pd.DataFrame, labels: npt.NDArray[Any]) -> Dataset:
-        aside = {column: raw_values(frame[column]) for column in kept}
-        if spec.party is not None:
-            aside["party"] = raw_values(frame[spec.party]).astype(str)
         return Dataset(
             name,
             spec.task,
@@ -149,7 +145,7 @@ def table_split(
             spec.classes,
             prepared.feature_names_,
             {column: raw_values(frame[column]) for column in spec.sensitive},
-            aside,
+            kept_columns(frame, spec, categorical),
             None if spec.identifier is None else raw_values(frame[spec.identifier]),
             label_mean=mean,
             label_scale=spread,
@@ -159,7 +155,23 @@ def table_split(
     return Split(part(train, labels[: len(train)]), part(test, labels[len(train) :]))
 
 
-def _target(frame: pd.DataFrame, spec: TableSpec, name: str) -> npt.NDArray[Any]:
+def kept_columns(
+    frame: pd.DataFrame, spec: TableSpec, categorical: Sequence[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the raw columns one may partition by, each ``(n,)``, without the sensitive ones.
+
+    They are the categorical features, ``spec.keep`` and, under the name ``"party"``, the party
+    column as text.
+    """
+    names = [c for c in dict.fromkeys([*categorical, *spec.keep]) if c not in spec.sensitive]
+    kept = {name: raw_values(frame[name]) for name in names}
+    if spec.party is not None:
+        kept["party"] = raw_values(frame[spec.party]).astype(str)
+    return kept
+
+
+def targets(frame: pd.DataFrame, spec: TableSpec, name: str) -> npt.NDArray[Any]:
+    """Return the label column as ``(n,) int64`` class numbers or ``(n,) float64`` raw values."""
     if spec.task == "classification":
         return class_numbers(frame[spec.label], spec.classes, name)
-    return frame[spec.label].to_numpy(dtype=np.float64)
+    return pd.to_numeric(frame[spec.label]).to_numpy(dtype=np.float64)
