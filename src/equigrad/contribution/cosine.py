@@ -19,9 +19,10 @@ __all__ = ["Cosine"]
 class Cosine(ContributionRule):
     """``psi_i = cos(u_i, sum_j a_j u_j)``, the paper's cheap stand-in (Xu et al., 2021).
 
-    Guarantee: lies in [-1, 1] on uncorrected evidence; a zero upload gets 0. A party of weight 0
-    is scored like any other. The values do not sum to one, and under unequal weights the score
-    follows the Shapley value less closely than :class:`~equigrad.contribution.Projection` does.
+    Guarantee: lies in [-1, 1], to rounding, on uncorrected evidence; a zero upload gets 0. A party
+    of weight 0 is scored like any other. The values do not sum to one, and under unequal weights
+    they follow the Shapley values less closely than those of
+    :class:`~equigrad.contribution.Projection` do.
     """
 
     name: ClassVar[str] = "cosine"

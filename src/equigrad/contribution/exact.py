@@ -52,7 +52,9 @@ class ExactCGSV(ContributionRule):
         if game.empty:
             return Values(np.zeros(game.n), degenerate_share=1.0)
         worth, degenerate = _all_coalitions(game)
-        return Values(_shapley(worth, game.n), degenerate_share=degenerate)
+        phi = _shapley(worth, game.n)
+        phi[game.null] = 0.0  # already so, but for the rounding of the last coalition's value
+        return Values(phi, degenerate_share=degenerate)
 
 
 def _all_coalitions(game: CosineGame) -> tuple[Float64, float]:

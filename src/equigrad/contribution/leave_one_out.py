@@ -21,8 +21,8 @@ class LeaveOneOut(ContributionRule):
     Not the drop ``v(N) - v(N without i)``: that is never negative, so it would pay a party that
     flips its signs.
 
-    Guarantee: lies in [-1, 1] on uncorrected evidence; a zero upload gets 0, and so does a party
-    alone or one whose fellows' sum is zero. The values do not sum to one.
+    Guarantee: lies in [-1, 1], to rounding, on uncorrected evidence; a zero upload gets 0, and so
+    does a party alone or one whose fellows' sum is zero. The values do not sum to one.
     """
 
     name: ClassVar[str] = "leave-one-out"

@@ -80,7 +80,7 @@ class ShapFed(ContributionRule):
     ShapFed keeps a moving average of the values over the rounds, with memory :attr:`memory`; that
     is the caller's, since a rule keeps no state.
 
-    Guarantee: lies in [-1, 1]; a zero upload gets 0. The values do not sum to one.
+    Guarantee: lies in [-1, 1], to rounding; a zero upload gets 0. The values do not sum to one.
 
     Parameters
     ----------
