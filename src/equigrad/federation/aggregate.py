@@ -1,0 +1,39 @@
+"""The aggregate: a weighted sum of uploads, accumulated in float64 by blocks of parameters."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+__all__ = ["weighted_sum"]
+
+_BLOCK_BYTES = 64 * 2**20
+
+
+def weighted_sum(
+    uploads: Sequence[torch.Tensor], weights: npt.ArrayLike
+) -> npt.NDArray[np.float32]:
+    """Return ``sum_i a_i u_i`` as ``(D,) float32``.
+
+    Parameters
+    ----------
+    uploads
+        n flat tensors ``(D,)`` of one length, n >= 1.
+    weights
+        ``(n,)``.
+
+    Returns
+    -------
+    ndarray
+        Rounded to float32 once, after summing in float64. Memory: one block of at most 64 MB.
+    """
+    size = uploads[0].numel()
+    factor = torch.as_tensor(np.asarray(weights, dtype=np.float64))
+    total = np.empty(size, dtype=np.float32)
+    step = max(1, _BLOCK_BYTES // (8 * len(uploads)))
+    for start in range(0, size, step):
+        stop = min(start + step, size)
+        block = torch.stack([upload[start:stop] for upload in uploads]).to(factor)
+        total[start:stop] = (factor @ block).numpy()
+    return total

@@ -1,0 +1,396 @@
+"""The coordinator: ask, wait, admit, settle, write down; round after round.
+
+It knows no algorithm (that is :mod:`equigrad.federation.methods`), no engine (that is
+:mod:`equigrad.federation.transport`) and no file format (that is
+:mod:`equigrad.federation.record`). All it decides is who is asked, who counts as absent, and when
+a round is void.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from equigrad.errors import QuorumError
+from equigrad.federation.admission import Refusal, admit
+from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.journal import Journal
+from equigrad.federation.membership import Membership
+from equigrad.federation.messages import (
+    Delivery,
+    Failure,
+    FinishReply,
+    FinishRequest,
+    Message,
+    ModelReply,
+    ModelRequest,
+    NormReply,
+    NormRequest,
+    StandaloneReply,
+    StandaloneRequest,
+    TrainReply,
+    TrainRequest,
+)
+from equigrad.federation.methods.base import Intake, Method, Plan, Settlement, Terms
+from equigrad.federation.progress import PartyProgress, ProgressListener
+from equigrad.federation.record.canonical import sha256_array
+from equigrad.federation.transport.base import Transport
+
+__all__ = ["Coordinator", "Memory"]
+
+
+@dataclass
+class Memory:
+    """What the coordinator itself remembers between rounds (the method remembers the rest).
+
+    Attributes
+    ----------
+    next_round
+        The round to be played next.
+    void
+        Void rounds in a row.
+    acknowledged
+        By party, the last round whose delivery it has applied; -1 for none.
+    starts
+        Models that late joiners start from and have not acknowledged yet: party -> (round, model).
+    scores
+        The last known score of each party's model.
+    """
+
+    next_round: int = 0
+    void: int = 0
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    starts: dict[str, tuple[int, torch.Tensor]] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class _Requests(Mapping[str, Message]):
+    """Requests built when read, so that N rewards never lie in memory together."""
+
+    def __init__(self, parties: Sequence[str], build: Callable[[str], Message]) -> None:
+        self._parties = tuple(parties)
+        self._build = build
+
+    def __getitem__(self, party: str) -> Message:
+        return self._build(party)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parties)
+
+    def __len__(self) -> int:
+        return len(self._parties)
+
+
+@dataclass
+class _Answers:
+    """The outcome of one training exchange, sorted by the members' order."""
+
+    admitted: dict[str, TrainReply]
+    absent: dict[str, str]
+    refused: dict[str, Refusal]
+
+
+class Coordinator:
+    """Plays a run's rounds over a transport.
+
+    Parameters
+    ----------
+    config
+        The run file.
+    terms
+        What is agreed before the first round.
+    method
+        What is done with uploads.
+    transport
+        How parties are reached.
+    journal
+        Where lines and checkpoints go.
+    progress
+        Who is told.
+    memory
+        Where a resumed run goes on; default: at the start.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        terms: Terms,
+        method: Method,
+        transport: Transport,
+        journal: Journal,
+        progress: ProgressListener,
+        memory: Memory | None = None,
+    ) -> None:
+        self.config = config
+        self.terms = terms
+        self.method = method
+        self.transport = transport
+        self.journal = journal
+        self.progress = progress
+        self.memory = memory or Memory()
+        self.membership = Membership(terms.parties, config.party)
+        limit = config.round.max_upload_mb
+        self._max_bytes = limit * 1e6 if limit is not None else 8.0 * terms.size + 1024
+
+    def standalone(self) -> None:
+        """Let every party train alone and write down what it reached."""
+        parties = self.terms.parties
+        request = StandaloneRequest(round=-1, rounds=self.config.rounds)
+        deadline = self.config.round.deadline_s * self.config.rounds
+        reached: dict[str, Mapping[str, float]] = {}
+        self.progress.standalone(0, len(parties))
+        answers = self.transport.exchange(dict.fromkeys(parties, request), deadline_s=deadline)
+        for done, (party, reply) in enumerate(answers, 1):
+            if isinstance(reply, StandaloneReply):
+                reached[party] = reply.metrics
+            else:
+                self._tell_failure(party, reply, "could not train alone")
+            self.progress.standalone(done, len(parties))
+        metrics = [_finite(reached.get(party)) for party in parties]
+        self.journal.line("standalone", None, {"parties": list(parties), "metrics": metrics})
+
+    def play(self) -> None:
+        """Play all rounds that are left.
+
+        Raises
+        ------
+        QuorumError
+            After ``max_void_rounds`` rounds in a row in which too few parties answered. What was
+            settled is kept, and the run can be resumed.
+        """
+        self.memory.void = 0
+        while self.memory.next_round < self.config.rounds:
+            self._play_round(self.memory.next_round)
+            self.memory.next_round += 1
+            due = self.memory.next_round % self.config.engine.checkpoint_every == 0
+            stop = self.memory.void >= self.config.round.max_void_rounds
+            if due or stop or self.memory.next_round == self.config.rounds:
+                self.journal.checkpoint(self.memory, self.method, self.transport)
+            if stop:
+                raise QuorumError(
+                    f"Expected at least {self.config.round.quorum:.0%} of the parties to answer, "
+                    f"got fewer in {self.memory.void} rounds in a row (last: round "
+                    f"{self.memory.next_round - 1}). Everything settled is kept; resume when the "
+                    "parties are back."
+                )
+
+    def finish(self) -> dict[str, FinishReply]:
+        """Deliver the last rewards and return every member's final measurement."""
+        members = self.membership.at(self.config.rounds - 1)
+        last = self.config.rounds
+
+        def build(party: str) -> Message:
+            return FinishRequest(round=last, delivery=self._pending(party))
+
+        replies: dict[str, FinishReply] = {}
+        requests = _Requests(members, build)
+        for party, reply in self.transport.exchange(
+            requests, deadline_s=self.config.round.deadline_s
+        ):
+            if isinstance(reply, FinishReply):
+                replies[party] = reply
+            else:
+                self._tell_failure(party, reply, "did not finish")
+        return {party: replies[party] for party in members if party in replies}
+
+    def _play_round(self, t: int) -> None:
+        members = self.membership.at(t)
+        joined, left = self.membership.changes(t)
+        for party in joined:
+            self._welcome(party, members, t)
+        norms = self._ask_norms(members, t) if self.method.needs_norms else None
+        if norms is not None and any(norm > 0 for norm in norms.values()):
+            self.method.take_norms(norms)
+        plan = None if self.method.needs_norms else self.method.plan(t)
+        announced = {
+            "parties": list(members),
+            "gamma": plan.gamma if plan else None,
+            "gamma_norms": norms,
+            "deliveries": [self._pending_round(party) for party in members],
+            "joined": list(joined),
+            "left": list(left),
+        }
+        self.journal.line("announce", t, announced)
+        nobody = _Answers({}, dict.fromkeys(members, "no upload norm could be set"), {})
+        answers = self._ask_training(members, plan, t) if plan else nobody
+        needed = max(1, math.ceil(self.config.round.quorum * len(members)))
+        void = len(answers.admitted) < needed
+        self._write_training(answers, t, needed, void)
+        settlement = Settlement(())
+        if not void:
+            settlement = self._settle(answers, members, plan, t)
+        else:
+            text = (
+                f"Round {t} is void: {len(answers.admitted)} of {needed} parties needed answered."
+            )
+            self.progress.message("warning", text)
+        self.memory.void = self.memory.void + 1 if void else 0
+        self._tell_round(t, members, answers, settlement)
+
+    def _settle(
+        self, answers: _Answers, members: tuple[str, ...], plan: Plan | None, t: int
+    ) -> Settlement:
+        replies = answers.admitted.values()
+        intake = Intake(
+            round=t,
+            members=members,
+            parties=tuple(answers.admitted),
+            uploads=tuple(reply.upload for reply in replies),
+            records=tuple(reply.records for reply in replies),
+            gamma=plan.gamma if plan else None,
+            noise=tuple(reply.noise for reply in replies),
+        )
+        settlement = self.method.settle(intake)
+        for stage, body in settlement.lines:
+            self.journal.line(stage, t, body)
+        return settlement
+
+    def _welcome(self, party: str, members: tuple[str, ...], t: int) -> None:
+        """Give a late joiner the model it starts from, if that is not the initial one."""
+        others = [p for p in members if p != party and self.memory.acknowledged.get(p, -2) >= -1]
+        source = self.method.starting_party(others)
+        if source is None:
+            return
+        request = ModelRequest(round=t, delivery=self._pending(source))
+        deadline = self.config.round.deadline_s
+        for _, reply in self.transport.exchange({source: request}, deadline_s=deadline):
+            sound = isinstance(reply, ModelReply) and reply.model.shape == (self.terms.size,)
+            if isinstance(reply, ModelReply) and sound and bool(reply.model.isfinite().all()):
+                self.memory.acknowledged[source] = reply.delivered
+                self.memory.starts[party] = (t - 1, reply.model)
+                self.method.adopted(party, source)
+            else:
+                text = f"{party} starts from the initial model: {source} did not send its own."
+                self.progress.message("warning", text)
+
+    def _ask_norms(self, members: Sequence[str], t: int) -> dict[str, float]:
+        requests = dict.fromkeys(members, NormRequest(round=t))
+        norms: dict[str, float] = {}
+        for party, reply in self.transport.exchange(
+            requests, deadline_s=self.config.round.deadline_s
+        ):
+            sound = isinstance(reply, NormReply) and math.isfinite(reply.norm) and reply.norm >= 0
+            if isinstance(reply, NormReply) and sound:
+                norms[party] = reply.norm
+        return {party: norms[party] for party in members if party in norms}
+
+    def _ask_training(self, members: Sequence[str], plan: Plan, t: int) -> _Answers:
+        evaluate = t % self.config.evaluation.every == 0
+
+        def build(party: str) -> Message:
+            return TrainRequest(
+                round=t,
+                delivery=self._pending(party),
+                bounding=plan.bounding,
+                gamma=plan.gamma,
+                hold=plan.hold,
+                evaluate=evaluate,
+            )
+
+        came: dict[str, TrainReply | Refusal | Failure] = {}
+        requests = _Requests(members, build)
+        for party, reply in self.transport.exchange(
+            requests, deadline_s=self.config.round.deadline_s
+        ):
+            if party in came:  # an engine that breaks its promise, or a replayed answer
+                came[party] = Refusal(party, "duplicate", f"Party {party!r} answered twice.")
+            elif isinstance(reply, Failure):
+                came[party] = reply
+            else:
+                came[party] = admit(
+                    party, reply, round_=t, size=self.terms.size, max_bytes=self._max_bytes
+                )
+        return self._sort(members, came)
+
+    def _sort(
+        self, members: Sequence[str], came: Mapping[str, TrainReply | Refusal | Failure]
+    ) -> _Answers:
+        answers = _Answers({}, {}, {})
+        for party in members:
+            match came.get(party, Failure(party, "lost", "the engine returned nothing")):
+                case TrainReply() as reply:
+                    answers.admitted[party] = reply
+                    self._acknowledge(party, reply.delivered)
+                    if "score" in reply.metrics:
+                        self.memory.scores[party] = reply.metrics["score"]
+                case Refusal() as refusal:
+                    answers.refused[party] = refusal
+                    self.progress.message("warning", f"Refused ({refusal.flag}): {refusal.detail}")
+                case Failure() as failure:
+                    answers.absent[party] = failure.reason
+                    self._tell_failure(party, failure, "is absent")
+        return answers
+
+    def _acknowledge(self, party: str, delivered: int) -> None:
+        """Believe a party's word on what it applied only as far as it was really sent."""
+        sent = self._pending_round(party)
+        if sent is not None and delivered >= sent:
+            self.memory.acknowledged[party] = sent
+            self.memory.starts.pop(party, None)
+        self.memory.acknowledged.setdefault(party, -1)
+
+    def _pending(self, party: str) -> Delivery | None:
+        if party in self.memory.starts:
+            round_, model = self.memory.starts[party]
+            return Delivery(round=round_, share=1.0, model=model)
+        return self.method.delivery(party, self.memory.acknowledged.get(party, -1))
+
+    def _pending_round(self, party: str) -> int | None:
+        if party in self.memory.starts:
+            return self.memory.starts[party][0]
+        return self.method.pending(party, self.memory.acknowledged.get(party, -1))
+
+    def _write_training(self, answers: _Answers, t: int, needed: int, void: bool) -> None:
+        replies = answers.admitted
+        body = {
+            "parties": list(replies),
+            "uploads": [sha256_array(reply.upload) for reply in replies.values()],
+            "norms": [float(reply.upload.double().norm()) for reply in replies.values()],
+            "records": [reply.records for reply in replies.values()],
+            "metrics": [_finite(reply.metrics or None) for reply in replies.values()],
+            "absent": answers.absent,
+            "refused": {p: [r.flag, r.detail] for p, r in answers.refused.items()},
+            "quorum": {"needed": needed, "answered": len(replies), "void": void},
+        }
+        self.journal.line("train", t, body)
+
+    def _tell_failure(self, party: str, reply: Message | Failure, what: str) -> None:
+        why = f"{reply.reason}: {reply.detail}" if isinstance(reply, Failure) else "wrong reply"
+        self.progress.message("warning", f"{party} {what} ({why}).")
+
+    def _tell_round(
+        self, t: int, members: Sequence[str], answers: _Answers, settlement: Settlement
+    ) -> None:
+        rows = []
+        for party in members:
+            score = settlement.scores.get(party)
+            state = _state(party, answers, excluded=score is not None and score.excluded)
+            rows.append(
+                PartyProgress(
+                    party,
+                    score=self.memory.scores.get(party),
+                    reputation=score.reputation if score else None,
+                    value=score.value if score else None,
+                    share=score.share if score else None,
+                    flags=score.flags if score else (),
+                    state=state,
+                )
+            )
+        self.progress.round_done(t, self.config.rounds, rows)
+
+
+def _state(party: str, answers: _Answers, *, excluded: bool) -> Any:
+    if party in answers.refused:
+        return "refused"
+    if party in answers.absent:
+        return "absent"
+    return "excluded" if excluded else "present"
+
+
+def _finite(metrics: Mapping[str, float] | None) -> dict[str, float | None] | None:
+    """Return measurements fit for the record: NaN and inf become null."""
+    if metrics is None:
+        return None
+    return {k: v if math.isfinite(v) else None for k, v in metrics.items()}

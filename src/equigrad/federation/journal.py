@@ -1,0 +1,109 @@
+"""The journal: where the coordinator writes lines, checkpoints and timings, and where it resumes.
+
+It knows the run folder (:mod:`equigrad.federation.record`) and nothing of what the lines mean.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from equigrad.federation.methods.base import Method, MethodState
+from equigrad.federation.record.chain import RecordWriter
+from equigrad.federation.record.checkpoint import Checkpoint, save_checkpoint
+from equigrad.federation.record.folder import RunFolder
+from equigrad.federation.transport.base import Transport
+
+if TYPE_CHECKING:
+    from equigrad.federation.coordinator import Memory
+
+__all__ = ["Journal", "recall"]
+
+
+class Journal:
+    """Appends to a run's record and keeps its latest settled state.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    writer
+        The record's writer; the journal closes it.
+    """
+
+    def __init__(self, folder: RunFolder, writer: RecordWriter) -> None:
+        self.folder = folder
+        self._writer = writer
+        self._mark = time.perf_counter()
+
+    @property
+    def head(self) -> str:
+        """Hash of the record's last line."""
+        return self._writer.head
+
+    def line(self, stage: str, round_: int | None, body: Mapping[str, Any]) -> None:
+        """Append one line to the record, and the seconds since the last one to the timings."""
+        self._writer.append(stage, round_, dict(body))
+        now = time.perf_counter()
+        entry = {"stage": stage, "round": round_, "seconds": round(now - self._mark, 6)}
+        self._mark = now
+        with self.folder.timings.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def checkpoint(self, memory: "Memory", method: Method, transport: Transport) -> None:
+        """Make the present state the one that a resumed run goes on from."""
+        self._writer.sync()
+        state = method.save()
+        facts = {
+            "next_round": memory.next_round,
+            "void": memory.void,
+            "acknowledged": memory.acknowledged,
+            "starts": {party: round_ for party, (round_, _) in memory.starts.items()},
+            "scores": memory.scores,
+            "method": state.facts,
+        }
+        arrays: dict[str, Any] = {f"method.{k}": v for k, v in state.arrays.items()}
+        arrays |= {f"start.{party}": model for party, (_, model) in memory.starts.items()}
+        save_checkpoint(
+            self.folder,
+            round=memory.next_round - 1,
+            record_length=self._writer.length,
+            record_head=self._writer.head,
+            facts=facts,
+            arrays=arrays,
+            writer=transport.save,
+        )
+
+    def close(self) -> None:
+        """Close the record."""
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def recall(checkpoint: Checkpoint, memory: "Memory", method: Method, transport: Transport) -> None:
+    """Put the coordinator's memory, the method and the parties back to a checkpoint's state."""
+    facts = checkpoint.facts
+    memory.next_round = int(facts["next_round"])
+    memory.void = int(facts["void"])
+    memory.acknowledged = {party: int(round_) for party, round_ in facts["acknowledged"].items()}
+    memory.scores = {party: float(score) for party, score in facts["scores"].items()}
+    memory.starts = {
+        party: (int(round_), torch.as_tensor(checkpoint.arrays[f"start.{party}"]))
+        for party, round_ in facts["starts"].items()
+    }
+    arrays = {
+        name.removeprefix("method."): array
+        if not isinstance(array, torch.Tensor)
+        else array.numpy()
+        for name, array in checkpoint.arrays.items()
+        if name.startswith("method.")
+    }
+    method.load(MethodState(facts["method"], arrays))
+    transport.load(checkpoint.parties)

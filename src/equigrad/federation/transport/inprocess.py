@@ -1,0 +1,208 @@
+"""The in-process engine: parties in a pool of threads or processes on this machine.
+
+All party code runs in workers that use one torch thread each, whatever the pool and the number of
+workers, so that a run's numbers do not depend on either. The engine owns every party's state and
+takes over a new one only together with a reply that came in time; a party that fails or is late is
+left as it was.
+
+With ``pool = "process"`` requests, replies and states cross the process boundary in their wire
+form (:func:`~equigrad.federation.messages.to_bytes`), which shows that the messages carry all that
+is needed; only ``2 * workers`` requests are under way at a time, so memory stays bounded.
+"""
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors.torch import load, load_file, save, save_file
+
+from equigrad._validate import choice, positive, positive_int
+from equigrad.errors import RecordError
+from equigrad.federation.messages import Failure, Message, from_bytes, to_bytes
+from equigrad.federation.party import PartyAgent, PartySpec, PartyState
+from equigrad.federation.transport.base import Transport
+from equigrad.federation.transport.faults import FaultPlan
+
+__all__ = ["InProcessTransport"]
+
+Outcome = tuple[PartyState, Message | None]
+
+
+class _Workshop:
+    """Agents of one worker process, built when first asked for and kept."""
+
+    def __init__(self, specs: Sequence[PartySpec], faults: FaultPlan) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._faults = faults
+        self._agents: dict[str, PartyAgent] = {}
+        self._locks = {name: threading.Lock() for name in self._specs}
+
+    def _agent(self, party: str) -> PartyAgent:
+        if party not in self._agents:
+            self._agents[party] = PartyAgent(self._specs[party])
+        return self._agents[party]
+
+    def ask(self, party: str, state: PartyState | None, request: Message) -> Outcome:
+        """Return the party's next state and its reply (None: the reply is lost)."""
+        with self._locks[party]:  # a late party may still be at its last request
+            agent = self._agent(party)
+            self._faults.before(party, request)
+            new, reply = agent.handle(agent.initial_state() if state is None else state, request)
+        return new, self._faults.after(party, reply)
+
+
+_workshop: _Workshop | None = None  # one for each worker process of a process pool
+
+
+def _open_process(specs: Sequence[PartySpec], faults: FaultPlan) -> None:
+    global _workshop
+    torch.set_num_threads(1)
+    _workshop = _Workshop(specs, faults)
+
+
+def _ask_in_process(party: str, state: bytes | None, request: bytes) -> tuple[bytes, bytes | None]:
+    if _workshop is None:  # the pool's initialiser has run
+        raise RuntimeError("worker process without parties")
+    old = None if state is None else PartyState.from_tensors(load(state))
+    new, reply = _workshop.ask(party, old, from_bytes(request))
+    return save(new.to_tensors()), None if reply is None else to_bytes(reply)
+
+
+class InProcessTransport(Transport):
+    """Parties in a pool of threads or processes.
+
+    Parameters
+    ----------
+    specs
+        What each party is made of; names are unique.
+    pool
+        ``"thread"`` (starts at once, parties share memory) or ``"process"`` (true parallelism for
+        Python-bound work; a program that opens one needs the ``if __name__ == "__main__"`` guard).
+    workers
+        Size of the pool.
+    faults
+        Planned faults, for tests.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[PartySpec],
+        *,
+        pool: Literal["thread", "process"] = "thread",
+        workers: int = 1,
+        faults: FaultPlan | None = None,
+    ) -> None:
+        choice("pool", pool, ("thread", "process"))
+        self._workers = positive_int("workers", workers)
+        self._names = tuple(spec.name for spec in specs)
+        self._states: dict[str, PartyState] = {}
+        self._threads = torch.get_num_threads()
+        plan = faults or FaultPlan()
+        self._local: _Workshop | None = None
+        self._pool: Executor
+        if pool == "thread":
+            self._local = _Workshop(specs, plan)
+            self._pool = ThreadPoolExecutor(workers, "party", torch.set_num_threads, (1,))
+        else:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(workers, context, _open_process, (specs, plan))
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Names of all parties, in the order of the specs."""
+        return self._names
+
+    def exchange(
+        self, requests: Mapping[str, Message], *, deadline_s: float
+    ) -> Iterator[tuple[str, Message | Failure]]:
+        """Send the requests and yield the answers; see :class:`Transport`.
+
+        ``requests`` may build its messages when they are read: each is read once, shortly before
+        it is sent.
+        """
+        end = time.monotonic() + positive("deadline_s", deadline_s)
+        waiting = iter(list(requests))
+        running: dict[Future[Outcome] | Future[tuple[bytes, bytes | None]], str] = {}
+        exhausted = False
+        while running or not exhausted:
+            while not exhausted and len(running) < 2 * self._workers:
+                party = next(waiting, None)
+                if party is None or time.monotonic() >= end:
+                    exhausted = party is None
+                    if party is not None:
+                        yield party, Failure(party, "deadline", "not reached before the deadline")
+                    continue
+                running[self._submit(party, requests[party])] = party
+            done, _ = wait(
+                running, timeout=max(0.0, end - time.monotonic()), return_when=FIRST_COMPLETED
+            )
+            for future in done:
+                yield self._take(running.pop(future), future)
+            if not done and running and time.monotonic() >= end:
+                for future, party in running.items():
+                    future.cancel()
+                    yield party, Failure(party, "deadline", f"no reply within {deadline_s:g} s")
+                running.clear()
+
+    def _submit(
+        self, party: str, request: Message
+    ) -> Future[Outcome] | Future[tuple[bytes, bytes | None]]:
+        state = self._states.get(party)
+        if self._local is not None:
+            return self._pool.submit(self._local.ask, party, state, request)
+        packed = None if state is None else save(state.to_tensors())
+        return self._pool.submit(_ask_in_process, party, packed, to_bytes(request))
+
+    def _take(
+        self, party: str, future: Future[Outcome] | Future[tuple[bytes, bytes | None]]
+    ) -> tuple[str, Message | Failure]:
+        error = future.exception()
+        if error is not None:
+            return party, Failure(party, "raised", f"{type(error).__name__}: {error}")
+        state, reply = future.result()
+        if isinstance(state, bytes):
+            state = PartyState.from_tensors(load(state))
+        if isinstance(reply, bytes):
+            reply = from_bytes(reply)
+        if reply is None:
+            return party, Failure(party, "lost", "the reply was lost")
+        self._states[party] = state
+        return party, reply
+
+    def save(self, folder: Path) -> None:
+        """Write all party states into ``folder/parties.safetensors``."""
+        tensors = {
+            f"{number}/{name}": tensor
+            for number, party in enumerate(self._names)
+            if party in self._states
+            for name, tensor in self._states[party].to_tensors().items()
+        }
+        save_file(tensors, folder / "parties.safetensors")
+
+    def load(self, folder: Path) -> None:
+        """Restore the party states of :meth:`save`."""
+        path = folder / "parties.safetensors"
+        if not path.is_file():
+            raise RecordError(f"Expected the parties' states in {path}, found no such file.")
+        by_party: dict[str, dict[str, torch.Tensor]] = {}
+        for key, tensor in load_file(path).items():
+            number, _, name = key.partition("/")
+            by_party.setdefault(self._names[int(number)], {})[name] = tensor
+        self._states = {p: PartyState.from_tensors(t) for p, t in by_party.items()}
+
+    def close(self) -> None:
+        """Stop the workers; a thread still at a late request ends with that request."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        torch.set_num_threads(self._threads)
