@@ -60,6 +60,9 @@ def _data(config: RunConfig) -> Iterator[Problem]:
 
     name = config.data.name
     if name is None:
+        for option in config.data.options:
+            known = ("categorical", "sensitive_features", "standardise", "test")
+            yield from _unknown(("data", "options", option), "option", option, known)
         if config.data.party_column and config.partition.rule not in ("column", FILES):
             text = (
                 'Expected partition.rule = "column" beside data.party_column, got '
@@ -70,8 +73,8 @@ def _data(config: RunConfig) -> Iterator[Problem]:
     yield from _unknown(("data", "name"), "data set", name, SETS)
     if name in SETS:
         for option in config.data.options:
-            known = SETS[name].options
-            yield from _unknown(("data", "options", option), f"{name} option", option, known)
+            path: Path = ("data", "options", option)
+            yield from _unknown(path, f"{name} option", option, SETS[name].options)
     for key in ("label", "sensitive", "identifier", "party_column", "drop", "task"):
         if getattr(config.data, key):
             text = (

@@ -18,7 +18,7 @@ from equigrad.federation.config.check import check_config
 from equigrad.federation.config.explain import explain
 from equigrad.federation.config.locate import Path
 from equigrad.federation.config.problems import Source, refuse
-from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.config.schema import DataConfig, RunConfig
 
 __all__ = ["dump_config", "load_config", "parse_config", "read_text", "restore_config"]
 
@@ -35,13 +35,31 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> RunConfig:
     overrides
         Settings put on top of the file, each ``key=value`` with a dotted key and a TOML value.
 
+    Returns
+    -------
+    RunConfig
+        A relative `data.path` (and `data.options.test`) is taken from the run file's folder and made absolute, so that the
+        run can be resumed from anywhere.
+
     Raises
     ------
     ConfigError
         If the file cannot be read, is not TOML, or anything in it is wrong. The message has one
         line for each problem (at most ten): file, line, key, expected, got.
     """
-    return parse_config(read_text(path), str(path), overrides)
+    config = parse_config(read_text(path), str(path), overrides)
+    return config.model_copy(update={"data": _absolute(config.data, path.absolute().parent)})
+
+
+def _absolute(data: DataConfig, folder: FilePath) -> DataConfig:
+    """Return ``data`` with its own files' paths taken from ``folder``."""
+    if data.path is None:
+        return data
+    options = dict(data.options)
+    if isinstance(options.get("test"), str):
+        options["test"] = str((folder / options["test"]).resolve())
+    path = str((folder / data.path).resolve())
+    return data.model_copy(update={"path": path, "options": options})
 
 
 def read_text(path: FilePath) -> str:

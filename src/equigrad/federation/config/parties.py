@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 FILES = "files"
-"""The rule of a run whose parties bring their own files."""
+"""The rule of a run whose `data.path` is a folder with one file for each party."""
 
 _FROM_DATA = (FILES, "column")
 
@@ -44,8 +44,6 @@ def listed_names(config: RunConfig) -> tuple[str, ...] | None:
     particulars of some of them.
     """
     names = tuple(p.name for p in config.party)
-    if config.partition.rule == FILES and names and all(p.file for p in config.party):
-        return names
     if config.partition.rule in _FROM_DATA:
         return None
     count = config.partition.parties
@@ -81,7 +79,7 @@ def party_problems(config: RunConfig) -> list[Problem]:
     """Return what is wrong with the number and the names of the parties."""
     rule, count = config.partition.rule, config.partition.parties
     if rule in _FROM_DATA:
-        return [*_superfluous_count(rule, count), *_file_problems(config)]
+        return _from_data_problems(config)
     if count is None and not config.party:
         text = (
             f'Expected the number of parties for the rule "{rule}", got neither partition.parties '
@@ -97,26 +95,15 @@ def party_problems(config: RunConfig) -> list[Problem]:
     return [_stranger(i, p, known) for i, p in enumerate(config.party) if p.name not in known]
 
 
-def _superfluous_count(rule: str, count: int | None) -> list[Problem]:
-    if count is None:
-        return []
-    text = f'Expected no partition.parties with the rule "{rule}" (the data decides), got {count}. '
-    return [Problem(("partition", "parties"), text + "Remove it.")]
-
-
-def _file_problems(config: RunConfig) -> list[Problem]:
+def _from_data_problems(config: RunConfig) -> list[Problem]:
+    rule, count = config.partition.rule, config.partition.parties
     problems = []
-    with_file = [p.file is not None for p in config.party]
-    if config.partition.rule != FILES:
-        for i, given in enumerate(with_file):
-            if given:
-                text = f'Expected `file` only with partition.rule = "{FILES}". Remove it.'
-                problems.append(Problem(("party", i, "file"), text))
-    elif config.data.path is None:
+    if count is not None:
+        text = f'Expected no partition.parties with the rule "{rule}" (the data decides), got '
+        problems.append(Problem(("partition", "parties"), f"{text}{count}. Remove it."))
+    if rule == FILES and config.data.path is None:
         text = f'Expected data.path with partition.rule = "{FILES}", got a data set by name. '
-        problems.append(
-            Problem(("partition", "rule"), text + 'Choose another rule, e.g. "uniform".')
-        )
+        problems.append(Problem(("partition", "rule"), f'{text}Use another rule, e.g. "uniform".'))
     return problems
 
 

@@ -38,7 +38,9 @@ class DataConfig(_Section):
 
     name: str | None = Field(None, description="A data set by name (`equigrad data list`).")
     path: str | None = Field(
-        None, description="A CSV, Parquet or npz file, or a folder with one file for each party."
+        None,
+        description="A CSV, Parquet or npz file, or a folder with one file for each party; "
+        "relative to the run file.",
     )
     label: str | None = Field(None, description="Column with the label (own files).")
     sensitive: list[str] = Field([], description="Sensitive attributes (own files).")
@@ -196,10 +198,13 @@ class PartyConfig(_Section):
     """One party's particulars; parties not listed are honest and present throughout."""
 
     name: Name
-    file: str | None = Field(None, description="The party's own data file.")
     label_noise: Fraction = Field(0.0, description="Share of its labels that are wrong.")
-    feature_noise: float = Field(0.0, ge=0, description="Standard deviation added to features.")
-    duplicates: Fraction = Field(0.0, description="Share of its records that repeat others.")
+    feature_noise: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Standard deviation added to features."
+    )
+    duplicates: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of its records that repeat others."
+    )
     behaviour: str = Field("honest", description="A registered behaviour (attacks, for studies).")
     options: dict[str, Any] = Field({}, description="The behaviour's own settings.")
     join: int = Field(0, ge=0, description="First round it takes part in.")
