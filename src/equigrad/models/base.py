@@ -71,8 +71,8 @@ ModelFactory = Callable[..., nn.Module]
 """Anything that makes a model: called with the :class:`ModelInput` and keyword options.
 
 It returns a :class:`torch.nn.Module` that maps features ``(n, *shape)`` to ``(n, outputs)``: class
-scores before the softmax, or predictions. Initial weights are drawn from PyTorch's global generator,
-as ``torch.nn`` does; the caller seeds and restores it.
+scores before the softmax, or predictions. Initial weights are drawn from PyTorch's global
+generator, as ``torch.nn`` does; the caller seeds and restores it.
 """
 
 MODELS: Registry[ModelFactory] = Registry("model factory")

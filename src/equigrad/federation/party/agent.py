@@ -1,0 +1,272 @@
+"""The party's side of a run: from a state and a request to the next state and a reply.
+
+:meth:`PartyAgent.handle` is a pure function of the party's constant :class:`PartySpec`, the state
+and the request: the same request from the same state gives the same bytes, on every engine and
+after every restart. An engine keeps the states; nothing is remembered here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from equigrad.errors import ConfigError
+from equigrad.federation.messages import (
+    Bounding,
+    Delivery,
+    FinishReply,
+    FinishRequest,
+    Message,
+    ModelReply,
+    ModelRequest,
+    NormReply,
+    NormRequest,
+    StandaloneReply,
+    StandaloneRequest,
+    TrainReply,
+    TrainRequest,
+)
+from equigrad.federation.party.behaviours import Situation, make_behaviour
+from equigrad.federation.party.evaluate import evaluate
+from equigrad.federation.party.spec import PartySpec
+from equigrad.federation.party.state import PartyState
+from equigrad.federation.party.training import LocalTrainer
+from equigrad.federation.streams import stream_seed, torch_stream
+from equigrad.models import (
+    build_model,
+    check_model,
+    flatten,
+    load_flat,
+    named_state,
+    vector_sha256,
+)
+from equigrad.reward.bound import BOUNDS
+
+__all__ = ["PartyAgent", "bounded"]
+
+_REWARD = "reward"
+_BOUNDS = {"clip": "clip", "rescale": "rescale", "rescale-eps": "rescale-reference"}
+
+
+def bounded(update: torch.Tensor, bounding: Bounding, gamma: float | None) -> torch.Tensor:
+    """Return the upload ``(D,)`` of an update under the bound that was announced.
+
+    An update with NaN or infinity is returned as it is: no bound can mend it, and the coordinator
+    refuses it by name.
+
+    Raises
+    ------
+    ConfigError
+        If a bound was announced without an upload norm.
+    """
+    if bounding == "none" or not bool(update.isfinite().all()):
+        return update
+    if gamma is None:
+        raise ConfigError(f"Expected gamma with bounding={bounding!r}, got none.")
+    upload = BOUNDS[_BOUNDS[bounding]]()(update.numpy(), gamma)
+    return torch.from_numpy(upload)
+
+
+@dataclass(eq=False)
+class _Work:
+    """Honest work of one round, done at most once and only if somebody asks for it."""
+
+    do: Callable[[], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
+    update: torch.Tensor | None
+    optimizer: Mapping[str, torch.Tensor]
+
+    def __call__(self) -> torch.Tensor:
+        if self.update is None:
+            self.update, self.optimizer = self.do()
+        return self.update
+
+
+class PartyAgent:
+    """One party. Used by one thread at a time; two agents never share anything that changes.
+
+    Parameters
+    ----------
+    spec
+        The party.
+
+    Raises
+    ------
+    ConfigError, ModelError, DataError
+        If model, optimiser, behaviour or records do not fit together.
+    """
+
+    def __init__(self, spec: PartySpec) -> None:
+        self.spec = spec
+        model = build_model(
+            spec.model.factory,
+            spec.model_input,
+            spec.model.options,
+            stream_seed(spec.seed, "initial model"),
+        )
+        frozen = check_model(model, spec.model_input, buffers=spec.model.buffers)
+        device = torch.device(spec.device)
+        self._model = model.to(device)
+        self._initial = flatten(model)
+        self._behaviour = make_behaviour(spec.behaviour, spec.options)
+        self._test = spec.test.to(device)
+        train = spec.train.to(device)
+        task = spec.model_input.task
+        classes = spec.model_input.outputs if task == "classification" else 0
+        self._labels = self._behaviour.labels(train.labels, classes)
+        self._trainer = LocalTrainer(self._model, train, spec.training, task, frozen=frozen)
+        self._handlers: dict[type[Message], Callable[[PartyState, Any], Any]] = {
+            TrainRequest: self._train,
+            NormRequest: self._norm,
+            ModelRequest: self._tell_model,
+            StandaloneRequest: self._standalone,
+            FinishRequest: self._finish,
+        }
+
+    def initial_state(self) -> PartyState:
+        """Return the state before round 0: the initial model, which all parties share."""
+        return PartyState(weights=self._initial)
+
+    def handle(self, state: PartyState, message: Message) -> tuple[PartyState, Message]:
+        """Return the next state and the reply to ``message``; ``state`` is not changed.
+
+        A delivery is applied exactly once: one whose round is not later than ``state.delivered``
+        is skipped. Training that diverges gives an upload (or a norm) of NaN, never an exception.
+
+        Raises
+        ------
+        TypeError
+            If the message is no request.
+        """
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise TypeError(f"Expected a request, got {type(message).__name__}.")
+        new, reply = handler(state, message)
+        return new, reply
+
+    def model_state(self, state: PartyState) -> dict[str, torch.Tensor]:
+        """Return the party's whole model by name, as ``load_state_dict`` takes it."""
+        return named_state(self._model, state.weights)
+
+    def _train(self, state: PartyState, request: TrainRequest) -> tuple[PartyState, TrainReply]:
+        state = self._deliver(state, request.delivery)
+        metrics = self._measure(state.weights) if request.evaluate else {}
+        work = self._work(state, request.round)
+        update, memory = self._act(state, request.round, request.gamma, work)
+        upload = bounded(update, request.bounding, request.gamma)
+        reward = {k: v for k, v in state.memory.items() if k == _REWARD}
+        new = replace(
+            state,
+            held={"none": None, "update": update, "upload": upload}[request.hold],
+            trained=None,
+            memory={**memory, **reward},
+            optimizer=work.optimizer,
+        )
+        return new, TrainReply(
+            round=request.round,
+            party=self.spec.name,
+            upload=upload,
+            records=len(self.spec.train),
+            delivered=new.delivered,
+            metrics=metrics,
+        )
+
+    def _norm(self, state: PartyState, request: NormRequest) -> tuple[PartyState, NormReply]:
+        work = self._work(state, request.round)
+        update, _ = self._act(state, request.round, None, work)
+        norm = float(torch.linalg.vector_norm(update, dtype=torch.float64))
+        if work.update is not None:
+            trained = (request.round, work.update)
+            state = replace(state, trained=trained, optimizer=work.optimizer)
+        return state, NormReply(round=request.round, party=self.spec.name, norm=norm)
+
+    def _tell_model(
+        self, state: PartyState, request: ModelRequest
+    ) -> tuple[PartyState, ModelReply]:
+        state = self._deliver(state, request.delivery)
+        return state, ModelReply(
+            round=request.round,
+            party=self.spec.name,
+            model=state.weights,
+            delivered=state.delivered,
+        )
+
+    def _standalone(
+        self, state: PartyState, request: StandaloneRequest
+    ) -> tuple[PartyState, StandaloneReply]:
+        weights, optimizer = self._initial, dict[str, torch.Tensor]()
+        for round_ in range(request.rounds):
+            generator = self._stream("standalone", round_)
+            step = self._trainer.train(weights, round_, generator, optimizer=optimizer)
+            weights, optimizer = step.weights, dict(step.optimizer)
+        return state, StandaloneReply(
+            round=request.round,
+            party=self.spec.name,
+            records=len(self.spec.train),
+            metrics=self._measure(weights),
+        )
+
+    def _finish(self, state: PartyState, request: FinishRequest) -> tuple[PartyState, FinishReply]:
+        state = self._deliver(state, request.delivery)
+        return state, FinishReply(
+            round=request.round,
+            party=self.spec.name,
+            metrics=self._measure(state.weights),
+            digest=vector_sha256(state.weights),
+            delivered=state.delivered,
+        )
+
+    def _deliver(self, state: PartyState, delivery: Delivery | None) -> PartyState:
+        if delivery is None or delivery.round <= state.delivered:
+            return state
+        weights = delivery.apply(state.weights, state.held)
+        memory = state.memory
+        if self._behaviour.wants_reward:
+            reward = _reward(delivery, state.weights, weights)
+            memory = {**memory, _REWARD: reward} if bool(reward.any()) else memory
+        return replace(
+            state, weights=weights, delivered=delivery.round, held=None, trained=None, memory=memory
+        )
+
+    def _work(self, state: PartyState, round_: int) -> _Work:
+        def do() -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+            step = self._trainer.train(
+                state.weights,
+                round_,
+                self._stream("training", round_),
+                labels=self._labels,
+                optimizer=state.optimizer,
+            )
+            return step.update, step.optimizer
+
+        known = state.trained[1] if state.trained and state.trained[0] == round_ else None
+        return _Work(do, known, state.optimizer)
+
+    def _act(
+        self, state: PartyState, round_: int, gamma: float | None, work: _Work
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        situation = Situation(
+            round=round_,
+            size=state.weights.numel(),
+            gamma=gamma,
+            generator=self._stream("behaviour", round_),
+            group_generator=lambda group: torch_stream(
+                self.spec.seed, "behaviour of a group", round_=round_, party=group
+            ),
+            honest=work,
+            reward=state.memory.get(_REWARD),
+            memory={k: v for k, v in state.memory.items() if k != _REWARD},
+        )
+        return self._behaviour.act(situation)
+
+    def _measure(self, weights: torch.Tensor) -> dict[str, float]:
+        load_flat(self._model, weights)
+        return evaluate(self._model, self._test, self.spec.model_input.task)
+
+    def _stream(self, purpose: str, round_: int) -> torch.Generator:
+        return torch_stream(self.spec.seed, purpose, round_=round_, party=self.spec.name)
+
+
+def _reward(delivery: Delivery, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """Return what a delivery gave: its reward vector, or how far its model moved the party's."""
+    return after - before if delivery.reward is None else delivery.increment(before.numel())

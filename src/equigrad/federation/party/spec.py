@@ -1,0 +1,102 @@
+"""What a party is: its records, its model, its training and its behaviour. Picklable, constant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from equigrad.data.dataset import Dataset
+from equigrad.errors import DataError
+from equigrad.federation.config.schema import ModelConfig, TrainingConfig
+from equigrad.models import ModelInput
+
+__all__ = ["PartySpec", "Records", "model_input"]
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Features and labels as tensors, one row per record.
+
+    Parameters
+    ----------
+    features
+        ``(n, *shape)``: ``float32``, or ``int64`` token ids.
+    labels
+        ``(n,) int64`` class numbers, or ``(n,) float32`` for regression.
+
+    Raises
+    ------
+    DataError
+        If there are no records, or not one label for each.
+    """
+
+    features: torch.Tensor
+    labels: torch.Tensor
+
+    def __post_init__(self) -> None:
+        if not len(self.features) or self.labels.shape != (len(self.features),):
+            raise DataError(
+                f"Expected records with one label each, got {len(self.features)} records and "
+                f"labels of shape {tuple(self.labels.shape)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Return the records of a data set, without a copy where its arrays are writable."""
+        return cls(
+            torch.from_numpy(np.require(dataset.features, requirements=["C", "W"])),
+            torch.from_numpy(np.require(dataset.labels, requirements=["C", "W"])),
+        )
+
+    def to(self, device: torch.device) -> "Records":
+        """Return the records on ``device``."""
+        return Records(self.features.to(device), self.labels.to(device))
+
+
+def model_input(dataset: Dataset) -> ModelInput:
+    """Return what a model factory is told about a data set."""
+    return ModelInput(
+        shape=dataset.shape,
+        outputs=dataset.n_outputs,
+        vocabulary=dataset.vocabulary_size if dataset.kind == "text" else 0,
+        task=dataset.task,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PartySpec:
+    """All that a worker needs to be a party.
+
+    Parameters
+    ----------
+    name
+        The party's name; it keys the party's random streams.
+    seed
+        The run's seed, the same for all parties: it draws their common initial model.
+    train, test
+        Own training records; the records that models are measured on.
+    model_input, model
+        Description of the data and choice of the model.
+    training
+        How the party trains in a round.
+    behaviour, options
+        A name in :data:`~equigrad.federation.party.behaviours.BEHAVIOURS` and its settings.
+    device
+        Where model and records live, e.g. ``"cpu"`` or ``"cuda:0"``.
+    """
+
+    name: str
+    seed: int
+    train: Records
+    test: Records
+    model_input: ModelInput
+    model: ModelConfig
+    training: TrainingConfig
+    behaviour: str = "honest"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
