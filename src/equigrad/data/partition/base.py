@@ -101,6 +101,8 @@ class PartitionRule(ABC):
             met by these records.
         """
         labels = np.asarray(labels)
+        if not len(labels):
+            raise ConfigError("Expected records to divide among parties, got none. Load some.")
         if self.needs_classes and not np.issubdtype(labels.dtype, np.integer):
             raise ConfigError(
                 f"Expected class labels for the partition {self.name!r}, got {labels.dtype} labels "
