@@ -1,0 +1,76 @@
+"""The tools that write parts of the documentation, and whether their output is current."""
+
+import re
+import sys
+
+import pytest
+from documented import ROOT, blocks, commands, shape
+
+sys.path.insert(0, str(ROOT / "docs" / "tools"))
+
+import roles
+import run_file
+
+from equigrad.federation.config.schema import RunConfig
+
+
+def test_run_file_page_is_current() -> None:
+    """The page on the run file says what the schema says."""
+    page = run_file.PAGE.read_text(encoding="utf-8")
+    assert page == run_file.with_reference(page), "run: python docs/tools/run_file.py"
+
+
+def test_run_file_page_names_every_key() -> None:
+    """Every key of the schema stands in the reference with a meaning."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \| (.*) \|$", run_file.reference(), flags=re.M)
+    assert len(rows) > 60
+    assert {key for key, *_ in rows} >= {"seed", "rule", "gamma", "quorum", "behaviour", "workers"}
+    assert [key for key, _, _, meaning in rows if not meaning] == []
+    assert "party" in RunConfig.model_fields
+
+
+def test_run_file_types_are_words() -> None:
+    """Types, ranges and choices are told in words that a newcomer knows."""
+    text = run_file.reference()
+    assert "| `rounds` | whole number ≥ 1 | `30` |" in text
+    assert '`"thread"`, `"process"`' in text
+    assert "number ≥ 0, ≤ 1" in text
+    assert "anyOf" not in text
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (
+            "See :class:`~a.b.C`.",
+            'See <autoref identifier="a.b.C" optional><code>C</code></autoref>.',
+        ),
+        (":func:`a.f`", '<autoref identifier="a.f" optional><code>a.f</code></autoref>'),
+        ("``(n,) float64``", "`(n,) float64`"),
+        ("plain `code`", "plain `code`"),
+        ("A.\n\n>>> f(1)\n[1]\n", "A.\n\n```pycon\n>>> f(1)\n[1]\n```\n"),
+    ],
+)
+def test_roles_become_links(written: str, read: str) -> None:
+    """Roles of docstrings become references that may stay unresolved."""
+    assert roles.translate(written) == read
+
+
+def test_blocks_are_found() -> None:
+    """The reader of pages finds files, commands with their output, and nothing in plain text."""
+    page = (
+        'Text.\n\n```toml title="a.toml"\nx = 1\n```\n\n```console\n$ equigrad run a.toml  # go\n'
+        "done: 12 rounds\n$ make \\\n    test\n```\n\n    $ equigrad no\n"
+    )
+    first, second = blocks(page)
+    assert (first.title, first.body, first.language) == ("a.toml", "x = 1\n", "toml")
+    run, make = commands(second)
+    assert (run.words, run.output) == (("equigrad", "run", "a.toml"), ("done: 12 rounds",))
+    assert make.words == ("make", "test")
+    assert commands(first) == []
+
+
+def test_shape_forgets_numbers_only() -> None:
+    """Two outputs that differ in numbers and frames alone have one shape."""
+    assert shape("round 3 │ 0.91") == shape("round  12   0.875")
+    assert shape("round 3") != shape("rounds 3")
