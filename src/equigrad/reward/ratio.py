@@ -86,6 +86,8 @@ def robust_ratio(
 ) -> Float64:
     """Return the robust preset's ratio, ``(N,) float64``: ``beta * N``, sharpened, no floor.
 
+    Errors are those of :func:`ratio`. Derived here.
+
     Parameters
     ----------
     shares
@@ -99,8 +101,6 @@ def robust_ratio(
     warm
         Whether the round belongs to the warm-up: then every party that would get more than
         nothing gets 1.
-
-    See :func:`ratio` for errors. Derived here.
     """
     members = np.asarray(shares).size if n_members is None else n_members
     if not members:

@@ -205,6 +205,12 @@ class PartyConfig(_Section):
     duplicates: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of its records that repeat others."
     )
+    upload_noise: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Standard deviation of noise on its uploads."
+    )
+    noise_kind: Literal["gaussian", "laplace"] = Field(
+        "gaussian", description="Distribution of that noise; it is declared with every upload."
+    )
     behaviour: str = Field("honest", description="A registered behaviour (attacks, for studies).")
     options: dict[str, Any] = Field({}, description="The behaviour's own settings.")
     join: int = Field(0, ge=0, description="First round it takes part in.")
