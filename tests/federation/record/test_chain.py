@@ -135,6 +135,16 @@ def test_without_check_only_the_form_matters(tmp_path: Path) -> None:
     assert [line.index for line in read_record(path, check=False)] == [0, 1, 3, 2, 4, 5]
 
 
+def test_a_cut_last_line_can_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "r"
+    write(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert len(list(iter_record(path, allow_cut=True))) == 5
+    path.write_text(_digit(path.read_text()))
+    with pytest.raises(VerificationError, match=r"line 3: "):
+        list(iter_record(path, allow_cut=True))
+
+
 def test_no_record(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="No such file"):
         read_record(tmp_path / "r")

@@ -173,8 +173,16 @@ class RecordWriter:
         raise RecordError(message)
 
 
-def iter_record(path: Path | str, *, check: bool = True) -> Iterator[Line]:
+def iter_record(path: Path | str, *, check: bool = True, allow_cut: bool = False) -> Iterator[Line]:
     """Yield the lines of a record one by one, for records too large to hold.
+
+    Parameters
+    ----------
+    path, check
+        As for :func:`read_record`.
+    allow_cut
+        Leave out a last line that is cut short: what a run that was killed, or is still being
+        written, may end in.
 
     Raises
     ------
@@ -189,7 +197,7 @@ def iter_record(path: Path | str, *, check: bool = True) -> Iterator[Line]:
     except OSError as error:
         raise RecordError(f"Expected a record at {path}, got: {error.strerror}.") from error
     with file:
-        for _, line in _scan(path, file, check=check):
+        for _, line in _scan(path, file, check=check, allow_cut=allow_cut):
             yield line
 
 
@@ -224,11 +232,15 @@ def _seal(prev: str, unsealed: bytes) -> str:
     return digest.hexdigest()
 
 
-def _scan(path: Path, file: BinaryIO, *, check: bool) -> Iterator[tuple[bytes, Line]]:
+def _scan(
+    path: Path, file: BinaryIO, *, check: bool, allow_cut: bool = False
+) -> Iterator[tuple[bytes, Line]]:
     """Yield each line as bytes and parsed; stop at the first that does not fit."""
     prev = ZERO_HASH
     file.seek(0)
     for index, raw in enumerate(file):
+        if allow_cut and not raw.endswith(b"\n"):
+            return
         where = f"{path}, line {index + 1}"
         line = _parse(where, raw)
         if check:
