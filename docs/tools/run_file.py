@@ -79,7 +79,7 @@ def _type(spec: dict[str, Any]) -> str:
         return f"list of {_type(spec['items'])}"
     if kind in ("integer", "number"):
         return ("whole number" if kind == "integer" else "number") + _range(spec)
-    return _PLAIN.get(kind, kind)
+    return _PLAIN.get(kind, str(kind))
 
 
 def _range(spec: dict[str, Any]) -> str:

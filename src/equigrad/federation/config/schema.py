@@ -113,12 +113,16 @@ class TrainingConfig(_Section):
 class RewardsConfig(_Section):
     """Contribution and reward. A key that is absent takes the preset's value."""
 
-    preset: Literal["robust", "paper", "reference"] = "robust"
+    preset: Literal["robust", "paper", "reference"] = Field(
+        "robust", description="Where values come from that are not set below."
+    )
     contribution: str | None = Field(None, description="Contribution rule, or `auto`.")
     tolerance: PositiveFloat = Field(
         0.05, description="Sampled values: 95 % half-width, as a share of the mean value."
     )
-    max_permutations: int = Field(20_000, ge=128)
+    max_permutations: int = Field(
+        20_000, ge=128, description="Sampled values: permutations after which to stop trying."
+    )
     value_weights: Literal["uniform", "aggregation"] | None = Field(
         None, description="Weights of the uploads when they are valued."
     )
@@ -188,8 +192,8 @@ class EvaluationConfig(_Section):
 class EngineConfig(_Section):
     """Where and how the parties run in process."""
 
-    pool: Literal["thread", "process"] = "thread"
-    workers: int = Field(1, ge=1, le=256)
+    pool: Literal["thread", "process"] = Field("thread", description="What a worker is.")
+    workers: int = Field(1, ge=1, le=256, description="Parties that are served at a time.")
     device: str = Field("cpu", description="Device of models and data, e.g. cpu or cuda:0.")
     checkpoint_every: int = Field(1, ge=1, description="Rounds between two checkpoints.")
 
@@ -197,7 +201,7 @@ class EngineConfig(_Section):
 class PartyConfig(_Section):
     """One party's particulars; parties not listed are honest and present throughout."""
 
-    name: Name
+    name: Name = Field(description="Letters, digits, dot, dash, underscore; at most 64.")
     label_noise: Fraction = Field(0.0, description="Share of its labels that are wrong.")
     feature_noise: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="Standard deviation added to features."
@@ -227,10 +231,10 @@ class RunConfig(_Section):
     """A whole run file."""
 
     kind: Literal["horizontal"] = Field("horizontal", description="Same columns, other records.")
-    name: Name = "run"
-    seed: int = Field(0, ge=0, lt=2**63)
+    name: Name = Field("run", description="What the run is called in reports and tables.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Decides every random draw of the run.")
     method: str = Field("cgsv", description="cgsv, or a baseline (fedavg, shapfed, cffl, rffl).")
-    rounds: int = Field(30, ge=1)
+    rounds: int = Field(30, ge=1, description="Number of rounds.")
     data: DataConfig
     partition: PartitionConfig = PartitionConfig()
     model: ModelConfig = ModelConfig()
