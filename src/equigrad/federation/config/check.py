@@ -8,8 +8,9 @@ mistake does not wait for PyTorch.
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from equigrad.errors import ConfigError
+from equigrad.errors import ConfigError, ModelError
 from equigrad.federation.config.locate import Path
 from equigrad.federation.config.parties import FILES, listed_names, partition_rule, party_problems
 from equigrad.federation.config.presets import resolve
@@ -101,7 +102,7 @@ def _refused(path: Path, build: Callable[[], object]) -> Iterator[Problem]:
     """Yield the ``ConfigError`` that ``build`` raises, as a problem."""
     try:
         build()
-    except ConfigError as error:
+    except (ConfigError, ModelError) as error:
         yield Problem(path, str(error))
 
 
@@ -109,23 +110,38 @@ def _model(config: RunConfig) -> Iterator[Problem]:
     from equigrad.models import MODELS
 
     factory = config.model.factory
-    if ":" not in factory:
-        family = "model factory, or package.module:callable"
+    if ":" in factory or factory in MODELS:
+        yield from _refused(("model", "options"), lambda: _known_model_options(config))
+    else:
+        family = "model factory, or package.module:callable,"
         yield from _unknown(("model", "factory"), family, factory, MODELS)
 
 
+def _known_model_options(config: RunConfig) -> None:
+    from equigrad._validate import known_options
+    from equigrad.models import resolve_factory
+
+    factory = config.model.factory
+    known_options(f"model {factory!r}", resolve_factory(factory), config.model.options)
+
+
 def _training(config: RunConfig) -> Iterator[Problem]:
+    from equigrad.federation.party.optimizer import make_optimizer, optimizer_names
+
+    training = config.training
+    if training.optimizer not in optimizer_names():
+        path: Path = ("training", "optimizer")
+        family = "torch.optim optimiser"
+        yield from _unknown(path, family, training.optimizer, optimizer_names())
+        return
     import torch
 
-    known = [
-        name
-        for name, kind in vars(torch.optim).items()
-        if isinstance(kind, type)
-        and issubclass(kind, torch.optim.Optimizer)
-        and name != "Optimizer"
-    ]
-    path: Path = ("training", "optimizer")
-    yield from _unknown(path, "torch.optim optimiser", config.training.optimizer, sorted(known))
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+
+    def build() -> object:
+        return make_optimizer(training.optimizer, parameters, training.lr, training.options)
+
+    yield from _refused(("training", "options"), build)
 
 
 def _rewards(config: RunConfig) -> Iterator[Problem]:
@@ -150,17 +166,21 @@ def _rewards(config: RunConfig) -> Iterator[Problem]:
 
 
 def _parties(config: RunConfig) -> Iterator[Problem]:
-    from equigrad.federation.party.behaviours import BEHAVIOURS
+    from equigrad.federation.party.behaviours import BEHAVIOURS, make_behaviour
 
     for i, party in enumerate(config.party):
-        path: Path = ("party", i, "behaviour")
-        yield from _unknown(path, "behaviour", party.behaviour, BEHAVIOURS)
+        path: Path = ("party", i)
+        if party.behaviour not in BEHAVIOURS:
+            yield from _unknown((*path, "behaviour"), "behaviour", party.behaviour, BEHAVIOURS)
+        else:
+            build = partial(make_behaviour, party.behaviour, party.options)
+            yield from _refused((*path, "options"), build)
         if party.join >= config.rounds:
             text = (
                 f"Expected join below rounds = {config.rounds} (rounds count from 0), got "
                 f"{party.join}. Lower it, or remove the party."
             )
-            yield Problem(("party", i, "join"), text)
+            yield Problem((*path, "join"), text)
 
 
 def _engine(config: RunConfig) -> Iterator[Problem]:

@@ -38,8 +38,8 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> RunConfig:
     Returns
     -------
     RunConfig
-        A relative `data.path` (and `data.options.test`) is taken from the run file's folder and made absolute, so that the
-        run can be resumed from anywhere.
+        Relative `data.path` and `data.options.test` are taken from the run file's folder and made
+        absolute, so that the run can be resumed from anywhere.
 
     Raises
     ------

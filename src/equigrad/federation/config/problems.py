@@ -83,9 +83,10 @@ def _step(here: Any, part: str | int) -> Any:
 
 def refuse(problems: Iterable[Problem], source: Source) -> None:
     """Raise one ``ConfigError`` with a line for each problem; do nothing if there is none."""
-    lines = list(dict.fromkeys(f"{source.where(p.path)}: {p.text}" for p in problems))
+    ordered = sorted(problems, key=lambda p: locate(source.text, p.path) or 0)
+    lines = list(dict.fromkeys(f"{source.where(p.path)}: {p.text}" for p in ordered))
     if not lines:
         return
     if len(lines) > _SHOWN:
-        lines = [*lines[:_SHOWN], f"... and {len(lines) - _SHOWN} more problems."]
+        lines = [*lines[:_SHOWN], f"... and {len(lines) - _SHOWN} more."]
     raise ConfigError("\n".join(lines))

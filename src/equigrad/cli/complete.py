@@ -1,0 +1,29 @@
+"""Shell completion of values: names of data sets, partition rules and run folders."""
+
+from pathlib import Path
+
+__all__ = ["partition_rules", "run_folders", "run_sources"]
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """Return the run folders below the working folder that begin with ``incomplete``."""
+    found = {
+        path.parent for pattern in ("*", "*/*") for path in Path().glob(f"{pattern}/config.json")
+    }
+    return sorted(str(p) for p in found if str(p).startswith(incomplete))
+
+
+def run_sources(incomplete: str) -> list[str]:
+    """Return data set names and files of data or runs that begin with ``incomplete``."""
+    from equigrad.data import SETS
+
+    kinds = {".toml", ".csv", ".parquet", ".npz"}
+    files = [str(p) for p in Path().glob(f"{incomplete}*") if p.is_dir() or p.suffix in kinds]
+    return [name for name in SETS if name.startswith(incomplete)] + sorted(files)
+
+
+def partition_rules(incomplete: str) -> list[str]:
+    """Return the partition rules that begin with ``incomplete``."""
+    from equigrad.data import PARTITIONS
+
+    return [name for name in PARTITIONS if name.startswith(incomplete)]

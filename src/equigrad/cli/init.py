@@ -1,0 +1,36 @@
+"""``equigrad init``: a commented run file to start from."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equigrad.cli.output import note
+from equigrad.errors import ConfigError
+
+__all__ = ["init"]
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("run.toml"),
+) -> None:
+    """Write a commented run file that works as it is.
+
+    Example: [bold]equigrad init my.toml[/], change what you like, then
+    [bold]equigrad run my.toml[/].
+    """
+    template = files("equigrad.cli").joinpath("template.toml").read_text(encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(template)
+    except FileExistsError:
+        raise ConfigError(
+            f"Expected a new file, got {file}, which exists. Choose another name, or remove it."
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to write {file}, got: {error.strerror}. Check the path and its permissions."
+        ) from None
+    note(f"Wrote {file}. Start it with: equigrad run {file}")

@@ -1,0 +1,25 @@
+"""``equigrad resume``: go on with a run that was stopped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equigrad.cli.complete import run_folders
+from equigrad.cli.run import JsonOption, QuietOption, go_on
+
+__all__ = ["resume"]
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=run_folders)],
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on with a stopped run, from its last settled round.
+
+    The result is the same, bit for bit, as if the run had not been stopped.
+
+    Example: [bold]equigrad resume runs/consortium[/]
+    """
+    go_on(folder, quiet=quiet, as_json=as_json)

@@ -1,0 +1,62 @@
+"""``equigrad strategies``: every registered strategy, by family, with one line on each."""
+
+import inspect
+from importlib import import_module
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import typer
+
+from equigrad.cli.output import emit_json, show_table
+from equigrad.cli.run import JsonOption
+from equigrad.errors import ConfigError
+
+__all__ = ["FAMILIES", "strategies"]
+
+FAMILIES = MappingProxyType(
+    {
+        "method": "equigrad.federation.methods:METHODS",
+        "contribution": "equigrad.contribution:RULES",
+        "mask": "equigrad.reward:REWARD_RULES",
+        "bounding": "equigrad.reward:BOUNDS",
+        "mixing": "equigrad.reward:MIXINGS",
+        "partition": "equigrad.data:PARTITIONS",
+        "model": "equigrad.models:MODELS",
+        "behaviour": "equigrad.federation.party.behaviours:BEHAVIOURS",
+    }
+)
+"""Where each family's registry is; the family is called as its key in a run file."""
+
+
+def strategies(
+    family: Annotated[
+        str | None,
+        typer.Argument(help="Only this family.", autocompletion=lambda: list(FAMILIES)),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what a run file can name: methods, rules, masks, partitions, models, behaviours.
+
+    Example: [bold]equigrad strategies partition[/]
+    """
+    if family is not None and family not in FAMILIES:
+        raise ConfigError(
+            f"Expected a family among {', '.join(FAMILIES)}; got {family!r}. See --help."
+        )
+    wanted = FAMILIES if family is None else {family: FAMILIES[family]}
+    lists = {name: _lines(place) for name, place in wanted.items()}
+    if as_json:
+        emit_json(lists)
+        return
+    rows = [(name, word, line) for name, lines in lists.items() for word, line in lines.items()]
+    show_table(("family", "name", "what it is"), rows, left=2)
+
+
+def _lines(place: str) -> dict[str, str]:
+    module, _, attribute = place.partition(":")
+    registry = getattr(import_module(module), attribute)
+    return {name: _first_line(registry[name]) for name in registry}
+
+
+def _first_line(entry: Any) -> str:
+    return (inspect.getdoc(entry) or "").split("\n", 1)[0].replace("``", "")

@@ -1,0 +1,48 @@
+"""``equigrad verify``: recompute a run's values, reputations and rewards from its record."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equigrad.cli.complete import run_folders
+from equigrad.cli.output import emit_json, note, show_table
+from equigrad.cli.run import JsonOption
+from equigrad.errors import VerificationError
+
+__all__ = ["verify"]
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=run_folders)],
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute everything that can be recomputed from a record, and compare.
+
+    Fails (exit code 1) if anything was changed after the run: a digit, a line, the order of lines.
+
+    Example: [bold]equigrad verify runs/consortium[/]
+    """
+    from equigrad.federation.record.verify import verify as recompute
+
+    try:
+        result = recompute(folder)
+    except VerificationError as error:
+        if as_json:
+            emit_json({"folder": str(folder), "holds": False, "problem": str(error)})
+            raise typer.Exit(error.exit_code) from None
+        raise
+    if as_json:
+        emit_json(
+            {
+                "folder": str(folder),
+                "holds": True,
+                "rounds": result.rounds,
+                "head": result.head,
+                "checks": dict(result.checks),
+            }
+        )
+        return
+    rows = [(name, str(count), "holds") for name, count in result.checks]
+    show_table(("check", "times", "result"), rows)
+    note(f"The record of {result.rounds} rounds holds. Its head: {result.head}")
