@@ -2,22 +2,51 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 from documented import ROOT, blocks, commands, shape
 
 sys.path.insert(0, str(ROOT / "docs" / "tools"))
 
+import command_line
+import data_sets
+import pages
 import roles
 import run_file
 
+from equigrad.data import SETS
 from equigrad.federation.config.schema import RunConfig
 
 
-def test_run_file_page_is_current() -> None:
-    """The page on the run file says what the schema says."""
-    page = run_file.PAGE.read_text(encoding="utf-8")
-    assert page == run_file.with_reference(page), "run: python docs/tools/run_file.py"
+@pytest.mark.parametrize("page", list(pages.GENERATED), ids=lambda page: page.name)
+def test_generated_pages_are_current(page: Path) -> None:
+    """The generated part of a page says what its source says."""
+    current = page.read_text(encoding="utf-8") == pages.renewed(page)
+    assert current, "run: python docs/tools/pages.py"
+
+
+def test_page_without_markers_is_refused(tmp_path: Path) -> None:
+    """A page that lost its markers is an error, not a page overwritten."""
+    page = tmp_path / "page.md"
+    page.write_text(pages.START, encoding="utf-8")
+    with pytest.raises(ValueError, match="two markers"):
+        pages.renewed(page)
+
+
+def test_commands_page_names_every_command() -> None:
+    """Every command has its section, and no mark-up of a terminal is left in it."""
+    text = command_line.reference()
+    for name in ("init", "run", "resume", "report", "verify", "compare", "data describe"):
+        assert f"## `equigrad {name}" in text
+    assert "[bold]" not in text
+    assert "| `--folder`, `-o` |" in text
+
+
+def test_data_page_names_every_set() -> None:
+    """Every set of the catalogue is a row with its source and licence."""
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.+); (.+) \|$", data_sets.reference(), flags=re.M)
+    assert [name for name, _, _ in rows] == list(SETS)
 
 
 def test_run_file_page_names_every_key() -> None:
