@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from equigrad.errors import ConfigError
+from equigrad.errors import ConfigError, UploadError
 from equigrad.federation.messages import (
     Bounding,
     Delivery,
@@ -60,12 +60,14 @@ def bounded(update: torch.Tensor, bounding: Bounding, gamma: float | None) -> to
     ConfigError
         If a bound was announced without an upload norm.
     """
-    if bounding == "none" or not bool(update.isfinite().all()):
+    if bounding == "none":
         return update
     if gamma is None:
         raise ConfigError(f"Expected gamma with bounding={bounding!r}, got none.")
-    upload = BOUNDS[_BOUNDS[bounding]]()(update.numpy(), gamma)
-    return torch.from_numpy(upload)
+    try:
+        return torch.from_numpy(BOUNDS[_BOUNDS[bounding]]()(update.numpy(), gamma))
+    except UploadError:
+        return update
 
 
 @dataclass(eq=False)
@@ -162,14 +164,31 @@ class PartyAgent:
             memory={**memory, **reward},
             optimizer=work.optimizer,
         )
+        noise = self._noise(request.round, upload)
         return new, TrainReply(
             round=request.round,
             party=self.spec.name,
-            upload=upload,
+            upload=upload if noise is None else upload + noise,
             records=len(self.spec.train),
             delivered=new.delivered,
             metrics=metrics,
+            noise={}
+            if noise is None
+            else {"kind": self.spec.noise_kind, "variance": self.spec.upload_noise**2},
         )
+
+    def _noise(self, round_: int, upload: torch.Tensor) -> torch.Tensor | None:
+        """Return the noise that the party adds to its bounded upload, or None if it adds none."""
+        deviation = self.spec.upload_noise
+        if not deviation:
+            return None
+        generator = self._stream("upload noise", round_)
+        if self.spec.noise_kind == "gaussian":
+            return deviation * torch.randn(upload.shape, generator=generator)
+        uniform = torch.rand(upload.shape, generator=generator, dtype=torch.float64) - 0.5
+        # the inverse distribution function of Laplace noise with variance deviation^2
+        laplace = -uniform.sign() * torch.log1p(-2 * uniform.abs()) / 2**0.5
+        return (deviation * laplace).to(upload.dtype)
 
     def _norm(self, state: PartyState, request: NormRequest) -> tuple[PartyState, NormReply]:
         work = self._work(state, request.round)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 
 from equigrad.data.dataset import Dataset
-from equigrad.errors import DataError
+from equigrad.errors import ConfigError, DataError
+from equigrad.federation.config.presets import CgsvSettings
 from equigrad.federation.config.schema import ModelConfig, TrainingConfig
 from equigrad.models import ModelInput
 
@@ -88,6 +89,9 @@ class PartySpec:
         A name in :data:`~equigrad.federation.party.behaviours.BEHAVIOURS` and its settings.
     device
         Where model and records live, e.g. ``"cpu"`` or ``"cuda:0"``.
+    upload_noise, noise_kind
+        Standard deviation and distribution of the noise that the party adds to every entry of its
+        bounded upload, and declares with it.
     """
 
     name: str
@@ -100,3 +104,20 @@ class PartySpec:
     behaviour: str = "honest"
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
+    upload_noise: float = 0.0
+    noise_kind: Literal["gaussian", "laplace"] = "gaussian"
+
+    def check(self, settings: CgsvSettings) -> None:
+        """Refuse noise on uploads whose bound would be set from the data.
+
+        Raises
+        ------
+        ConfigError
+            If the party adds noise and the upload norm is automatic: the bound must be fixed
+            before any number that depends on the data is sent.
+        """
+        if self.upload_noise > 0 and settings.gamma == "auto":
+            raise ConfigError(
+                f"Expected a fixed rewards.gamma because {self.name!r} adds noise to its uploads, "
+                'got gamma = "auto". Set gamma to the largest norm an upload may have.'
+            )
