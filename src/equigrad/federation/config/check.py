@@ -13,8 +13,8 @@ from functools import partial
 from equigrad.errors import ConfigError, ModelError
 from equigrad.federation.config.locate import Path
 from equigrad.federation.config.parties import FILES, listed_names, partition_rule, party_problems
-from equigrad.federation.config.presets import resolve
-from equigrad.federation.config.problems import Problem, Source, refuse
+from equigrad.federation.config.presets import PRESETS, resolve
+from equigrad.federation.config.problems import Problem, Source, key_path, refuse
 from equigrad.federation.config.schema import RunConfig
 
 __all__ = ["check_config"]
@@ -40,20 +40,23 @@ def check_config(config: RunConfig, source: Source | None = None) -> None:
     refuse((p for check in _CHECKS for p in check(config)), source)
 
 
-def _unknown(path: Path, family: str, name: str, known: Iterable[str]) -> Iterator[Problem]:
-    names = list(known)
-    if name in names:
+def _unknown(
+    config: RunConfig, path: Path, family: str, name: str, known: Iterable[str]
+) -> Iterator[Problem]:
+    names = {word.lower(): word for word in known}
+    if name in names.values():
         return
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    text = f"Expected a {family} ({', '.join(names)}), got {name!r}.{hint}"
-    yield Problem(path, text)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f" Did you mean {names[near[0]]!r}?" if near else ""
+    key = key_path(path, config.model_dump())
+    listed = ", ".join(names.values()) or "none"
+    yield Problem(path, f"Expected {key} to be {family} ({listed}), got {name!r}.{hint}")
 
 
 def _method(config: RunConfig) -> Iterator[Problem]:
     from equigrad.federation.methods import METHODS
 
-    yield from _unknown(("method",), "method", config.method, METHODS)
+    yield from _unknown(config, ("a method",), "a method", config.method, METHODS)
 
 
 def _data(config: RunConfig) -> Iterator[Problem]:
@@ -63,7 +66,9 @@ def _data(config: RunConfig) -> Iterator[Problem]:
     if name is None:
         for option in config.data.options:
             known = ("categorical", "sensitive_features", "standardise", "test")
-            yield from _unknown(("data", "options", option), "option", option, known)
+            yield from _unknown(
+                config, ("data", "options", option), "an option of own files", option, known
+            )
         if config.data.party_column and config.partition.rule not in ("column", FILES):
             text = (
                 'Expected partition.rule = "column" beside data.party_column, got '
@@ -71,11 +76,11 @@ def _data(config: RunConfig) -> Iterator[Problem]:
             )
             yield Problem(("partition", "rule"), text)
         return
-    yield from _unknown(("data", "name"), "data set", name, SETS)
+    yield from _unknown(config, ("data", "name"), "a data set", name, SETS)
     if name in SETS:
         for option in config.data.options:
             path: Path = ("data", "options", option)
-            yield from _unknown(path, f"{name} option", option, SETS[name].options)
+            yield from _unknown(config, path, f"an option of {name}", option, SETS[name].options)
     for key in ("label", "sensitive", "identifier", "party_column", "drop", "task"):
         if getattr(config.data, key):
             text = (
@@ -90,7 +95,7 @@ def _partition(config: RunConfig) -> Iterator[Problem]:
     rule = config.partition.rule
     if rule != FILES and rule not in PARTITIONS:
         known = [*PARTITIONS, FILES]
-        yield from _unknown(("partition", "rule"), "partition rule", rule, known)
+        yield from _unknown(config, ("partition", "rule"), "a partition rule", rule, known)
         return
     problems = party_problems(config)
     yield from problems
@@ -113,8 +118,8 @@ def _model(config: RunConfig) -> Iterator[Problem]:
     if ":" in factory or factory in MODELS:
         yield from _refused(("model", "options"), lambda: _known_model_options(config))
     else:
-        family = "model factory, or package.module:callable,"
-        yield from _unknown(("model", "factory"), family, factory, MODELS)
+        family = "package.module:callable or a built-in model"
+        yield from _unknown(config, ("model", "factory"), family, factory, MODELS)
 
 
 def _known_model_options(config: RunConfig) -> None:
@@ -131,8 +136,8 @@ def _training(config: RunConfig) -> Iterator[Problem]:
     training = config.training
     if training.optimizer not in optimizer_names():
         path: Path = ("training", "optimizer")
-        family = "torch.optim optimiser"
-        yield from _unknown(path, family, training.optimizer, optimizer_names())
+        family = "a torch.optim optimiser"
+        yield from _unknown(config, path, family, training.optimizer, optimizer_names())
         return
     import torch
 
@@ -152,7 +157,7 @@ def _rewards(config: RunConfig) -> Iterator[Problem]:
     if rewards.contribution is not None:
         known = ["auto", *RULES]
         path: Path = ("rewards", "contribution")
-        yield from _unknown(path, "contribution rule", rewards.contribution, known)
+        yield from _unknown(config, path, "a contribution rule", rewards.contribution, known)
         parties = len(listed_names(config) or ())
         if rewards.contribution == "cgsv-exact" and parties > MAX_PARTIES:
             text = (
@@ -161,8 +166,24 @@ def _rewards(config: RunConfig) -> Iterator[Problem]:
             )
             yield Problem(path, text)
     if rewards.mask is not None:
-        yield from _unknown(("rewards", "mask"), "reward rule", rewards.mask, REWARD_RULES)
+        yield from _unknown(
+            config, ("rewards", "mask"), "a reward rule", rewards.mask, REWARD_RULES
+        )
     yield from _refused(("rewards",), lambda: resolve(rewards, config.audit, config.data.name))
+    yield from _noise(config)
+
+
+def _noise(config: RunConfig) -> Iterator[Problem]:
+    gamma = config.rewards.gamma or PRESETS[config.rewards.preset].gamma
+    if gamma != "auto" or config.rewards.bounding == "none":
+        return
+    for i, party in enumerate(config.party):
+        if party.upload_noise:
+            text = (
+                'Expected rewards.gamma to be a number where uploads are noised, got "auto": the '
+                "bound must be fixed before any number that depends on data is sent. Set it."
+            )
+            yield Problem(("party", i, "upload_noise"), text)
 
 
 def _parties(config: RunConfig) -> Iterator[Problem]:
@@ -170,8 +191,15 @@ def _parties(config: RunConfig) -> Iterator[Problem]:
 
     for i, party in enumerate(config.party):
         path: Path = ("party", i)
+        if party.name == "coordinator":
+            text = (
+                'Expected another name than "coordinator", which is the coordinator\'s. Rename it.'
+            )
+            yield Problem((*path, "name"), text)
         if party.behaviour not in BEHAVIOURS:
-            yield from _unknown((*path, "behaviour"), "behaviour", party.behaviour, BEHAVIOURS)
+            yield from _unknown(
+                config, (*path, "a behaviour"), "a behaviour", party.behaviour, BEHAVIOURS
+            )
         else:
             build = partial(make_behaviour, party.behaviour, party.options)
             yield from _refused((*path, "options"), build)

@@ -4,7 +4,6 @@ What the keys mean is in :mod:`equigrad.federation.config.schema`; whether the s
 exist is asked in :mod:`equigrad.federation.config.check`.
 """
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -105,8 +104,8 @@ def parse_config(
 
 
 def dump_config(config: RunConfig) -> dict[str, Any]:
-    """Return the resolved configuration as plain JSON data; infinity is ``{"float": "inf"}``."""
-    return {k: _plain(v) for k, v in config.model_dump(mode="python").items()}
+    """Return the resolved configuration as plain JSON data; infinity is written as "inf"."""
+    return config.model_dump()
 
 
 def restore_config(data: Mapping[str, Any]) -> RunConfig:
@@ -117,11 +116,10 @@ def restore_config(data: Mapping[str, Any]) -> RunConfig:
     ConfigError
         If it is none.
     """
-    tables = {k: _unplain(v) for k, v in data.items()}
     try:
-        return RunConfig.model_validate(tables)
+        return RunConfig.model_validate(data)
     except ValidationError as error:
-        refuse(explain(error, tables), Source("config.json", data=tables))
+        refuse(explain(error, data), Source("config.json", data=data))
         raise  # not reached, as above
 
 
@@ -184,23 +182,3 @@ def _toml_value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
-        return {"float": repr(value)}
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value
-
-
-def _unplain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        if value.keys() == {"float"} and value["float"] in ("inf", "-inf"):
-            return float(value["float"])
-        return {k: _unplain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_unplain(v) for v in value]
-    return value

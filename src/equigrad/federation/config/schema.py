@@ -8,7 +8,15 @@ Unknown keys are refused. Reading a TOML file with good error messages is the wo
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 __all__ = [
     "AuditConfig",
@@ -27,6 +35,33 @@ __all__ = [
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _infinity(value: Any) -> Any:
+    return math.inf if value == "inf" else value
+
+
+def _json_number(value: float) -> float | str:
+    return "inf" if value == math.inf else value
+
+
+def _json_values(value: Any) -> Any:
+    """Refuse what could not be written into the run folder's JSON and read back the same."""
+    if isinstance(value, dict):
+        return {k: _json_values(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_json_values(v) for v in value]
+    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ValueError(f"expected text, true, false, finite numbers, lists and tables, got {value}")
+
+
+PositiveOrInf = Annotated[
+    float, BeforeValidator(_infinity), Field(gt=0), PlainSerializer(_json_number)
+]
+"""A number > 0 or inf, which JSON lacks: it is dumped as "inf"."""
+
+Options = Annotated[dict[str, Any], AfterValidator(_json_values)]
 
 
 class _Section(BaseModel):
@@ -57,7 +92,7 @@ class DataConfig(_Section):
     test_fraction: float | None = Field(
         None, gt=0, lt=1, description="Share of records held out where the set has no own split."
     )
-    options: dict[str, Any] = Field({}, description="Further options of the set's loader.")
+    options: Options = Field({}, description="Further options of the set's loader.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -74,14 +109,14 @@ class PartitionConfig(_Section):
 
     rule: str = Field("uniform", description="A registered partition rule, or `files`.")
     parties: int | None = Field(None, ge=1, le=100_000, description="Number of parties.")
-    options: dict[str, Any] = Field({}, description="The rule's own settings, e.g. alpha = 0.5.")
+    options: Options = Field({}, description="The rule's own settings, e.g. alpha = 0.5.")
 
 
 class ModelConfig(_Section):
     """What is trained."""
 
     factory: str = Field("mlp", description="A built-in name, or `package.module:callable`.")
-    options: dict[str, Any] = Field({}, description="Keyword arguments of the factory.")
+    options: Options = Field({}, description="Keyword arguments of the factory.")
     buffers: Literal["refuse", "freeze"] = Field(
         "refuse", description="What to do with running statistics (BatchNorm)."
     )
@@ -95,7 +130,7 @@ class TrainingConfig(_Section):
     lr_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="Factor on the learning rate after each round."
     )
-    options: dict[str, Any] = Field({}, description="Further arguments of the optimiser.")
+    options: Options = Field({}, description="Further arguments of the optimiser.")
     batch_size: int = Field(32, ge=1, description="Records in one step.")
     epochs: int | None = Field(None, ge=1, description="Local epochs in a round (default 1).")
     steps: int | None = Field(None, ge=1, description="Local steps in a round, instead of epochs.")
@@ -136,7 +171,7 @@ class RewardsConfig(_Section):
     gamma_end: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="Upload norm of the last round, as a share of the first's."
     )
-    norm_cap: Annotated[float, Field(gt=0)] | None = Field(
+    norm_cap: PositiveOrInf | None = Field(
         None, description="Cap in medians of upload norms; inf caps nothing."
     )
     mixing: Literal["paper", "robust"] | None = Field(
@@ -144,7 +179,7 @@ class RewardsConfig(_Section):
     )
     alpha: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Memory.")
     floor: Fraction | None = Field(None, description="Least reputation (paper, reference).")
-    beta: Annotated[float, Field(gt=0)] | None = Field(None, description="Altruism; may be inf.")
+    beta: PositiveOrInf | None = Field(None, description="Altruism; may be inf.")
     beta_times_members: bool | None = Field(
         None, description="Whether beta is multiplied by the number of members."
     )
@@ -154,13 +189,6 @@ class RewardsConfig(_Section):
     join_from: Literal["initial", "lowest"] = Field(
         "initial", description="Model of a late joiner."
     )
-
-    @field_validator("beta")
-    @classmethod
-    def _no_nan(cls, value: float | None) -> float | None:
-        if value is not None and math.isnan(value):
-            raise ValueError("expected a number > 0 or inf, got nan")
-        return value
 
 
 class AuditConfig(_Section):
@@ -216,7 +244,7 @@ class PartyConfig(_Section):
         "gaussian", description="Distribution of that noise; it is declared with every upload."
     )
     behaviour: str = Field("honest", description="A registered behaviour (attacks, for studies).")
-    options: dict[str, Any] = Field({}, description="The behaviour's own settings.")
+    options: Options = Field({}, description="The behaviour's own settings.")
     join: int = Field(0, ge=0, description="First round it takes part in.")
     leave: int | None = Field(None, ge=1, description="First round it no longer takes part in.")
 
