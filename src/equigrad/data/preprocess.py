@@ -42,8 +42,9 @@ def raw_values(column: "pd.Series[Any]") -> npt.NDArray[Any]:
 
 def _categories(column: "pd.Series[Any]") -> npt.NDArray[Any]:
     empty = column.isna().to_numpy()
-    values = column.astype(str).to_numpy(dtype=str)
-    return np.where(empty, MISSING, values)
+    values = column.astype(object).to_numpy(dtype=object, copy=True)
+    values[empty] = MISSING
+    return values.astype(str)
 
 
 class TablePreprocessor:
