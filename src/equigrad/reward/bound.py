@@ -101,6 +101,15 @@ class Rescale(Bound):
         """See :meth:`Bound.factor`."""
         return gamma / length if length > 0 else 0.0
 
+    def __call__(self, update: npt.ArrayLike, gamma: float) -> FloatArray:
+        """Return the upload; see :meth:`Bound.__call__`."""
+        vector = np.asarray(update)
+        length = norm(vector)
+        if 0 < length < gamma * float(np.finfo(vector.dtype).tiny):
+            # the factor would overflow; one entry of 1 keeps it near gamma
+            vector = vector / np.abs(vector).max()
+        return super().__call__(vector, gamma)
+
 
 @BOUNDS.register("rescale-eps")
 class RescaleReference(Bound):
@@ -212,8 +221,8 @@ def median_cap(norms: npt.ArrayLike, factor: float = 2.0) -> Float64:
     median = _median(lengths)
     if median is None:
         return np.ones(lengths.size)
-    safe = np.where(lengths > 0, lengths, 1.0)
-    return np.where(lengths > 0, np.minimum(1.0, factor * median / safe), 1.0)
+    cap = factor * median
+    return np.divide(cap, lengths, out=np.ones(lengths.size), where=lengths > cap)
 
 
 def _norms(norms: npt.ArrayLike) -> Float64:

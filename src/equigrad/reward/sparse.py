@@ -80,7 +80,7 @@ def encode(sparse: Sparse) -> dict[str, np.ndarray[Any, Any]]:
     keep = np.zeros(sparse.size, dtype=np.bool_)
     keep[sparse.indices] = True
     arrays["bitmap"] = np.packbits(keep, bitorder="little")
-    arrays["threshold"] = np.abs(sparse.values).min()
+    arrays["threshold"] = np.asarray(np.abs(sparse.values).min())
     return arrays
 
 
