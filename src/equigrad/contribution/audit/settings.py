@@ -14,10 +14,14 @@ class AuditSettings:
     Attributes
     ----------
     echo
-        Cosine of an upload with its party's last reward from which it is an echo, in (0, 1]
-        (honest parties: at most 0.79 in some 80 runs).
+        Cosine of an upload with its party's last reward from which one round is enough to call
+        it an echo, in (0, 1]. Honest parties come near it where steps are small and many parties
+        agree: up to 0.967 was measured on eight parties with scikit-learn's digits (0.79 on
+        MNIST), so only a copy is condemned at once; a noisier echo has no news and is found by
+        the third audit.
     clones
-        Cosine of two uploads from which they are clones, in (0, 1] (honest: at most 0.79).
+        Cosine of two uploads from which they are clones, in (0, 1] (honest: at most 0.949 on
+        digits, 0.79 on MNIST).
     echo_hint
         Cosine with the last reward from which a round without news points to an echo, in [0, 1].
     width
@@ -38,7 +42,7 @@ class AuditSettings:
         For a value out of its range.
     """
 
-    echo: float = 0.95
+    echo: float = 0.999
     clones: float = 0.98
     echo_hint: float = 0.3
     width: float = 3.0
