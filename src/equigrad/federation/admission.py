@@ -1,7 +1,8 @@
 """Admission: which replies of a round may be looked at at all.
 
-Whatever a party sends is untrusted. A reply of the wrong kind, round, length, dtype or size, or with
-NaN or inf in it, is refused with a flag; its party counts as absent and the refusal is recorded.
+Whatever a party sends is untrusted. A reply of the wrong kind, round, length, dtype or size, or
+with NaN or inf in it, is refused with a flag; its party counts as absent and the refusal is
+recorded.
 """
 
 import math

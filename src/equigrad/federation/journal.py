@@ -3,7 +3,6 @@
 It knows the run folder (:mod:`equigrad.federation.record`) and nothing of what the lines mean.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -49,8 +48,7 @@ class Journal:
         now = time.perf_counter()
         entry = {"stage": stage, "round": round_, "seconds": round(now - self._mark, 6)}
         self._mark = now
-        with self.folder.timings.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        self.folder.add_timing(entry)
 
     def checkpoint(self, memory: "Memory", method: Method, transport: Transport) -> None:
         """Make the present state the one that a resumed run goes on from."""
@@ -75,6 +73,10 @@ class Journal:
             arrays=arrays,
             writer=transport.save,
         )
+
+    def sync(self) -> None:
+        """Wait until every line is on the disk."""
+        self._writer.sync()
 
     def close(self) -> None:
         """Close the record."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import torch
+
 from equigrad.federation.messages import Failure, Message
 
 __all__ = ["Transport"]
@@ -53,6 +55,10 @@ class Transport(ABC):
     @abstractmethod
     def load(self, folder: Path) -> None:
         """Restore what :meth:`save` wrote; afterwards every party answers as it did then."""
+
+    @abstractmethod
+    def models(self) -> Mapping[str, torch.Tensor]:
+        """Return the flat models of the parties that live here (engines of remote ones: none)."""
 
     @abstractmethod
     def close(self) -> None:

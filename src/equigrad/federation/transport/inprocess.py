@@ -23,7 +23,7 @@ from concurrent.futures import (
     wait,
 )
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load, load_file, save, save_file
@@ -134,7 +134,7 @@ class InProcessTransport(Transport):
         """
         end = time.monotonic() + positive("deadline_s", deadline_s)
         waiting = iter(list(requests))
-        running: dict[Future[Outcome] | Future[tuple[bytes, bytes | None]], str] = {}
+        running: dict[Future[Any], str] = {}
         exhausted = False
         while running or not exhausted:
             while not exhausted and len(running) < 2 * self._workers:
@@ -156,18 +156,14 @@ class InProcessTransport(Transport):
                     yield party, Failure(party, "deadline", f"no reply within {deadline_s:g} s")
                 running.clear()
 
-    def _submit(
-        self, party: str, request: Message
-    ) -> Future[Outcome] | Future[tuple[bytes, bytes | None]]:
+    def _submit(self, party: str, request: Message) -> Future[Any]:
         state = self._states.get(party)
         if self._local is not None:
             return self._pool.submit(self._local.ask, party, state, request)
         packed = None if state is None else save(state.to_tensors())
         return self._pool.submit(_ask_in_process, party, packed, to_bytes(request))
 
-    def _take(
-        self, party: str, future: Future[Outcome] | Future[tuple[bytes, bytes | None]]
-    ) -> tuple[str, Message | Failure]:
+    def _take(self, party: str, future: Future[Any]) -> tuple[str, Message | Failure]:
         error = future.exception()
         if error is not None:
             return party, Failure(party, "raised", f"{type(error).__name__}: {error}")
@@ -201,6 +197,10 @@ class InProcessTransport(Transport):
             number, _, name = key.partition("/")
             by_party.setdefault(self._names[int(number)], {})[name] = tensor
         self._states = {p: PartyState.from_tensors(t) for p, t in by_party.items()}
+
+    def models(self) -> dict[str, torch.Tensor]:
+        """Return every party's flat model, as far as the party was ever asked."""
+        return {p: self._states[p].weights for p in self._names if p in self._states}
 
     def close(self) -> None:
         """Stop the workers; a thread still at a late request ends with that request."""

@@ -1,0 +1,172 @@
+"""Running a run file: from a configuration to a finished run folder, and on after a kill.
+
+``run`` and ``resume`` are the two doors; both end in the same folder with the same record, bit for
+bit, however often the process died in between.
+"""
+
+from pathlib import Path
+
+from safetensors.torch import save
+
+from equigrad.errors import RecordError
+from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.coordinator import Coordinator, Memory
+from equigrad.federation.journal import Journal, recall
+from equigrad.federation.messages import FinishReply
+from equigrad.federation.methods import METHODS
+from equigrad.federation.methods.base import Method
+from equigrad.federation.progress import ProgressListener, Silent
+from equigrad.federation.record.canonical import sha256_file, sha256_json
+from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, read_record
+from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
+from equigrad.federation.record.disk import write_atomic
+from equigrad.federation.record.folder import RunFolder
+from equigrad.federation.report import write_report
+from equigrad.federation.setup import COORDINATOR, Setup, prepare
+from equigrad.federation.transport import FaultPlan, InProcessTransport
+
+__all__ = ["resume", "run"]
+
+
+def run(
+    config: RunConfig,
+    folder: Path | str,
+    *,
+    source: str = "",
+    progress: ProgressListener | None = None,
+    faults: FaultPlan | None = None,
+) -> Path:
+    """Play a run and return its folder.
+
+    Parameters
+    ----------
+    config
+        The run file, checked.
+    folder
+        Where the run is kept; must be new or empty.
+    source
+        The run file's text, kept verbatim.
+    progress
+        Who is told; default: nobody.
+    faults
+        Planned faults, for tests.
+
+    Raises
+    ------
+    EquigradError
+        ``ConfigError``, ``DataError`` or ``ModelError`` before anything is written;
+        ``RecordError`` if the folder cannot be written; ``QuorumError`` if too few parties
+        answered too often (the run can be resumed).
+    """
+    setup = prepare(config)
+    place = RunFolder.create(folder, source, config.model_dump())
+    return _play(config, setup, place, None, progress or Silent(), faults)
+
+
+def resume(
+    folder: Path | str,
+    *,
+    progress: ProgressListener | None = None,
+    faults: FaultPlan | None = None,
+) -> Path:
+    """Go on with a run that was stopped, from its latest settled round, and return its folder.
+
+    A finished run is finished again, to the same bytes.
+
+    Raises
+    ------
+    RecordError
+        If the folder is no run folder, is damaged, or the data or the program have changed since
+        the run began, so that it could not end as it would have.
+    """
+    place = RunFolder.open(folder)
+    config = RunConfig.model_validate(place.read_config())
+    setup = prepare(config)
+    checkpoint = load_checkpoint(place)
+    if checkpoint is not None:
+        _refuse_other_start(place, setup)
+    return _play(config, setup, place, checkpoint, progress or Silent(), faults)
+
+
+def _play(
+    config: RunConfig,
+    setup: Setup,
+    place: RunFolder,
+    checkpoint: Checkpoint | None,
+    progress: ProgressListener,
+    faults: FaultPlan | None,
+) -> Path:
+    method = METHODS[config.method](setup.terms)
+    with (
+        Journal(place, _writer(place, checkpoint)) as journal,
+        InProcessTransport(
+            setup.specs, pool=config.engine.pool, workers=config.engine.workers, faults=faults
+        ) as transport,
+    ):
+        memory = Memory()
+        coordinator = Coordinator(config, setup.terms, method, transport, journal, progress, memory)
+        progress.started(setup.start)
+        for note in setup.notes:
+            progress.message("info", note)
+        if checkpoint is not None:
+            recall(checkpoint, memory, method, transport)
+        else:
+            journal.line("start", None, setup.start)
+            if config.evaluation.standalone:
+                coordinator.standalone()
+            journal.checkpoint(memory, method, transport)
+        coordinator.play()
+        _finish(setup, place, method, transport, journal, coordinator.finish())
+    write_report(place)
+    progress.finished(place.path)
+    return place.path
+
+
+def _writer(place: RunFolder, checkpoint: Checkpoint | None) -> RecordWriter:
+    if checkpoint is not None:
+        return RecordWriter.resume(place.record, checkpoint.record_length, checkpoint.record_head)
+    if place.record.exists():  # died before anything had settled
+        return RecordWriter.resume(place.record, 0, ZERO_HASH)
+    return RecordWriter(place.record)
+
+
+def _finish(
+    setup: Setup,
+    place: RunFolder,
+    method: Method,
+    transport: InProcessTransport,
+    journal: Journal,
+    replies: dict[str, FinishReply],
+) -> None:
+    """Write the models and the record's last line."""
+    models = {COORDINATOR: method.model(), **transport.models()}
+    files = {}
+    for name, weights in models.items():
+        path = place.models / f"{name}.safetensors"
+        write_atomic(path, save(setup.named(weights)))
+        files[path.name] = sha256_file(path)
+    body = {
+        "parties": list(replies),
+        "metrics": [dict(reply.metrics) for reply in replies.values()],
+        "digests": [reply.digest for reply in replies.values()],
+        COORDINATOR: setup.measure(method.model()),
+        "models": files,
+    }
+    journal.line("finish", None, body)
+    journal.sync()
+
+
+def _refuse_other_start(place: RunFolder, setup: Setup) -> None:
+    """Refuse to go on where data or program would lead to another run than the one begun."""
+    began = read_record(place.record, check=False)[0].body
+    if sha256_json(began) == sha256_json(setup.start):
+        return
+    changed = sorted(
+        key
+        for key in began.keys() | setup.start.keys()
+        if sha256_json(began.get(key)) != sha256_json(setup.start.get(key))
+    )
+    raise RecordError(
+        f"Expected the data and the program with which the run in {place.path} began, got others "
+        f"({', '.join(changed)} differ). Restore them, or start a new run."
+    )

@@ -1,0 +1,173 @@
+"""From a run file to everything a run needs: the parties' specs, the terms, the first line.
+
+The neighbours: :mod:`equigrad.federation.dealing` (who holds which records) and
+:mod:`equigrad.federation.runner` (which plays the run).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+import equigrad
+from equigrad.data import describe
+from equigrad.errors import ConfigError
+from equigrad.federation.config.presets import resolve
+from equigrad.federation.config.schema import PartyConfig, RunConfig
+from equigrad.federation.dealing import Dealt, deal
+from equigrad.federation.methods.base import Terms
+from equigrad.federation.party import PartySpec
+from equigrad.federation.party.evaluate import evaluate
+from equigrad.federation.party.spec import Records, model_input
+from equigrad.federation.record.canonical import sha256_json
+from equigrad.federation.streams import stream_seed
+from equigrad.models import (
+    build_model,
+    check_model,
+    flatten,
+    layer_sizes,
+    load_flat,
+    named_state,
+    parameter_names,
+    vector_sha256,
+)
+
+__all__ = ["COORDINATOR", "Setup", "prepare"]
+
+COORDINATOR = "coordinator"
+"""The name under which the coordinator's own model is kept beside the parties'."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A run, ready to be played.
+
+    Attributes
+    ----------
+    terms
+        What is agreed before the first round.
+    specs
+        The parties.
+    start
+        The body of the record's first line.
+    notes
+        Sentences about the data for whoever watches.
+    """
+
+    terms: Terms
+    specs: tuple[PartySpec, ...]
+    start: dict[str, Any]
+    notes: tuple[str, ...]
+    _model: nn.Module
+    _test: Records
+
+    def measure(self, weights: torch.Tensor) -> dict[str, float]:
+        """Return score and loss of a flat model on the test records."""
+        load_flat(self._model, weights)
+        return evaluate(self._model, self._test, self.specs[0].model_input.task)
+
+    def named(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return a flat model by parameter names, as ``load_state_dict`` takes it."""
+        return named_state(self._model, weights)
+
+
+def prepare(config: RunConfig) -> Setup:
+    """Load and deal the data, build and check the model, resolve the settings.
+
+    Raises
+    ------
+    ConfigError, DataError, ModelError
+        If something that the run file asks for cannot be had.
+    """
+    dealt = deal(config)
+    if COORDINATOR in dealt.parties:
+        raise ConfigError(
+            f"Expected another name for the party {COORDINATOR!r}, which is the coordinator's."
+        )
+    inputs = model_input(dealt.test)
+    seed = stream_seed(config.seed, "initial model")
+    model = build_model(config.model.factory, inputs, config.model.options, seed)
+    check_model(model, inputs, buffers=config.model.buffers)
+    test = Records.of(dealt.test)
+    particulars = {party.name: party for party in config.party}
+    specs = tuple(
+        _spec(config, name, Records.of(data), test, dealt, particulars.get(name))
+        for name, data in dealt.parties.items()
+    )
+    named = dict(model.named_parameters())
+    names = parameter_names(model)
+    terms = Terms(
+        seed=config.seed,
+        rounds=config.rounds,
+        parties=tuple(dealt.parties),
+        layer_sizes=layer_sizes(model),
+        names=names,
+        shapes=tuple(tuple(named[name].shape) for name in names),
+        initial=flatten(model),
+        settings=resolve(config.rewards, config.audit, config.data.name),
+    )
+    for spec in specs:
+        spec.check(terms.settings)
+    start = _start_body(config, dealt, terms)
+    return Setup(terms, specs, start, dealt.notes, model, test)
+
+
+def _spec(
+    config: RunConfig,
+    name: str,
+    train: Records,
+    test: Records,
+    dealt: Dealt,
+    party: PartyConfig | None,
+) -> PartySpec:
+    party = party or PartyConfig(name=name)
+    return PartySpec(
+        name=name,
+        seed=config.seed,
+        train=train,
+        test=test,
+        model_input=model_input(dealt.test),
+        model=config.model,
+        training=config.training,
+        behaviour=party.behaviour,
+        options=party.options,
+        device=config.engine.device,
+        upload_noise=party.upload_noise,
+        noise_kind=party.noise_kind,
+    )
+
+
+def _start_body(config: RunConfig, dealt: Dealt, terms: Terms) -> dict[str, Any]:
+    rows = describe(dealt.parties)
+    behaviours = {party.name: party.behaviour for party in config.party}
+    regression = dealt.test.task == "regression"
+    return {
+        "schema": "equigrad-record-1",
+        "equigrad": equigrad.__version__,
+        "config_sha256": sha256_json(config.model_dump()),
+        "method": config.method,
+        "seed": config.seed,
+        "rounds": config.rounds,
+        "parties": [row.party for row in rows],
+        "records": [row.records for row in rows],
+        "classes": None if regression else [row.classes_present for row in rows],
+        "label_entropy": None if regression else [row.label_entropy for row in rows],
+        "behaviours": [behaviours.get(row.party, "honest") for row in rows],
+        "data": {
+            "name": dealt.test.name,
+            "task": dealt.test.task,
+            "train": sum(row.records for row in rows),
+            "test": len(dealt.test),
+            "classes": list(dealt.test.classes),
+            "notes": list(dealt.notes),
+        },
+        "model": {
+            "factory": config.model.factory,
+            "parameters": terms.size,
+            "layer_sizes": list(terms.layer_sizes),
+            "names": list(terms.names),
+            "initial_sha256": vector_sha256(terms.initial),
+        },
+        "settings": terms.settings.facts(),
+    }
