@@ -29,7 +29,7 @@ __all__ = [
     "cpu_name",
     "interleave",
     "machine",
-    "peak_memory_mib",
+    "memory_mib",
     "ratio",
     "show",
     "timed",
@@ -133,10 +133,19 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> tuple[float, float, f
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def peak_memory_mib() -> float:
-    """Return the process's largest resident memory so far, in MiB."""
+def memory_mib() -> tuple[float, float]:
+    """Return the process's resident memory now and at its largest so far, in MiB.
+
+    Where the system does not tell (elsewhere than on Linux) both are the largest so far.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        now, most = (float(lines[key].split()[0]) / 2**10 for key in ("VmRSS", "VmHWM"))
+        return now, most
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return mib, mib
 
 
 def cpu_name() -> str:
@@ -166,14 +175,19 @@ def machine(packages: Sequence[str] = ()) -> dict[str, str]:
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows of equal keys as one table; floats get four significant digits."""
+    """Print rows of equal keys as one table; floats get four significant digits.
+
+    The key ``part``, which tells the tables of one JSON file apart, is left out.
+    """
     if not rows:
         return
     table = Table(title=title, title_justify="left")
-    for key in rows[0]:
+    keys = [key for key in rows[0] if key != "part"]
+    for key in keys:
         table.add_column(key, justify="left" if isinstance(rows[0][key], str) else "right")
     for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        cells = [row[key] for key in keys]
+        table.add_row(*(f"{c:.4g}" if isinstance(c, float) else str(c) for c in cells))
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)

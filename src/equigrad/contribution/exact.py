@@ -25,8 +25,8 @@ class ExactCGSV(ContributionRule):
     """The cosine gradient Shapley value itself (Xu et al., NeurIPS 2021), computed exactly.
 
     ``phi_i = sum over S without i of |S|! (n-1-|S|)! / n! (v(S+i) - v(S))`` with v of
-    :class:`~equigrad.contribution.game.CosineGame`. Time O(n 2^n), memory about seven arrays of
-    2^n float64 (50 MiB at n = 20); free of the number of model parameters.
+    :class:`~equigrad.contribution.game.CosineGame`. Time O(n 2^n), memory about five arrays of
+    2^n float64 (40 MiB at n = 20); free of the number of model parameters.
 
     Guarantee: equals the definition to 1e-10; the values sum to one unless the aggregate is zero;
     a zero upload gets exactly zero. With more than 24 parties: ``ConfigError``.

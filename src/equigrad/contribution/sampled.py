@@ -24,7 +24,7 @@ BATCH = 64
 _NORMAL_95 = 1.96
 _SINGLE = 16
 _FLAT_VARIANCE = 1e-24
-_EVALUATION_BYTES = 8 * 2**20
+_EVALUATION_BYTES = 2**20
 
 Int64 = npt.NDArray[np.int64]
 
@@ -58,7 +58,8 @@ class SampledCGSV(ContributionRule):
 
     Permutations come in batches of 64, at least two, until the largest half-width is at most
     ``tolerance / n`` or ``max_permutations`` are used up; then ``converged`` is False. Time
-    O(n^2 log n) per permutation, memory a few times the Gram matrix.
+    O(n^2 log n) per permutation; memory: three arrays like the Gram matrix, 64 x n estimates and
+    some 20 MiB.
 
     Guarantee: the values sum to one to 1e-9 unless the aggregate is zero; a zero upload gets
     exactly zero; equal generators give equal values, bit for bit, whatever ``evaluation`` is.
@@ -70,7 +71,8 @@ class SampledCGSV(ContributionRule):
     max_permutations
         Most permutations drawn; >= 2.
     evaluation
-        Permutations evaluated at a time, or None to fit a few MiB. It changes no value.
+        Permutations evaluated at a time, or None for as many as fit the processor's cache. It
+        changes no value.
     """
 
     name: ClassVar[str] = "cgsv-sampled"
