@@ -1,6 +1,7 @@
 """Image sets read from files: MNIST and a part of CIFAR-10."""
 
 import gzip
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,13 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
         raise DataError(f"Expected an idx file of bytes at {path}, got {raw[:4]!r} at its start.")
     start = 4 + 4 * raw[3]
+    if len(raw) < start:
+        raise DataError(f"Expected a header of {start} bytes in {path}, got {len(raw)} bytes.")
     shape = tuple(int(n) for n in np.frombuffer(raw[4:start], dtype=">u4"))
-    data = np.frombuffer(raw, dtype=np.uint8, offset=min(start, len(raw)))
-    if len(shape) != raw[3] or data.size != np.prod(shape):
-        raise DataError(f"Expected {np.prod(shape)} bytes of data in {path}, got {data.size}.")
-    return data.reshape(shape)
+    size = math.prod(shape)
+    if len(raw) - start != size:
+        raise DataError(f"Expected {size} bytes of data in {path}, got {len(raw) - start}.")
+    return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
 
 
 def read_npz_images(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

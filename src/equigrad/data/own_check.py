@@ -12,7 +12,7 @@ import pandas as pd
 
 from equigrad.data.dataset import Task
 from equigrad.data.own_read import PARTY_OF_FILE, RawRecords
-from equigrad.data.preprocess import raw_values, text_columns
+from equigrad.data.preprocess import raw_values, shown, text_columns
 from equigrad.data.table import TableSpec
 from equigrad.errors import DataError
 
@@ -111,7 +111,7 @@ def _unique(column: "pd.Series[Any]", name: str, path: Path) -> None:
     if len(repeated):
         raise DataError(
             f"Expected unique identifiers in the column {name!r} of {path}, got "
-            f"{repeated.iloc[0]!r} more than once ({len(repeated)} repetitions altogether). "
+            f"{shown(repeated.iloc[0])} more than once ({len(repeated)} repetitions altogether). "
             "Remove the copies."
         )
 
@@ -122,7 +122,7 @@ def _numbers(column: "pd.Series[Any]", name: str, path: Path) -> None:
     if wrong.size:
         raise DataError(
             f"Expected finite numbers in the regression label {name!r} of {path}, got "
-            f"{column.iloc[int(wrong[0])]!r} in record {int(wrong[0])} (from 0). "
+            f"{shown(column.iloc[int(wrong[0])])} in record {int(wrong[0])} (from 0). "
             "Correct it, or declare task='classification'."
         )
 

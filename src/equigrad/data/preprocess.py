@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from equigrad.errors import DataError
 
-__all__ = ["MISSING", "TablePreprocessor", "raw_values", "text_columns"]
+__all__ = ["MISSING", "TablePreprocessor", "raw_values", "shown", "text_columns"]
 
 #: The category that stands for an empty cell of a categorical column.
 MISSING = "missing"
@@ -38,6 +38,11 @@ def raw_values(column: "pd.Series[Any]") -> npt.NDArray[Any]:
     if pd.api.types.is_numeric_dtype(column) and not column.isna().any():
         return column.to_numpy()
     return _categories(column)
+
+
+def shown(value: object) -> str:
+    """Return a cell's value as an error message shows it: text in quotes, numbers plain."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _categories(column: "pd.Series[Any]") -> npt.NDArray[Any]:
@@ -122,7 +127,7 @@ def _numbers(column: "pd.Series[Any]", name: str) -> npt.NDArray[np.float64]:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
         raise DataError(
-            f"Expected numbers in the column {name!r}, got {column.iloc[0]!r} and the like. "
+            f"Expected numbers in the column {name!r}, got {shown(column.iloc[0])} and the like. "
             "Declare it categorical, or drop it."
         ) from None
     if np.isinf(values).any():
