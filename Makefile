@@ -58,7 +58,7 @@ format: $(VENV)/.installed-dev ## Format the code and repair what ruff can repai
 
 docs: $(VENV)/.installed-dev ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "Open site/index.html"
+	@echo "Open site/index.html (searching needs a server: make docs-serve)"
 
 docs-serve: $(VENV)/.installed-dev ## Serve the documentation on this machine while writing it
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -67,12 +67,12 @@ def _type(spec: dict[str, Any]) -> str:
 
 
 def _range(spec: dict[str, Any]) -> str:
-    low = [f"≥ {spec['minimum']:g}"] if "minimum" in spec else []
-    low += [f"> {spec['exclusiveMinimum']:g}"] if "exclusiveMinimum" in spec else []
-    high = [f"≤ {spec['maximum']:g}"] if "maximum" in spec else []
+    low = [f"≥\u00a0{spec['minimum']:g}"] if "minimum" in spec else []
+    low += [f">\u00a0{spec['exclusiveMinimum']:g}"] if "exclusiveMinimum" in spec else []
+    high = [f"≤\u00a0{spec['maximum']:g}"] if "maximum" in spec else []
     # a bound as large as the numbers themselves is no news
     top = spec.get("exclusiveMaximum")
-    high += [f"< {top:g}"] if top is not None and top < 2**53 else []
+    high += [f"<\u00a0{top:g}"] if top is not None and top < 2**53 else []
     return " " + ", ".join(low + high) if low or high else ""
 
 

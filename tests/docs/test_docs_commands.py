@@ -11,7 +11,7 @@ from documented import ROOT, Block, Command, blocks, commands, name, pages, shap
 
 # These change the machine or take minutes; other tests look at what can be looked at.
 NOT_RUN = {"make", "git", "pip", "cd", "pre-commit", "export"}
-RUN = {"equigrad", "python", "pytest"}
+RUN = {"env", "equigrad", "python", "pytest"}
 
 TEXTS = {name(page): page.read_text(encoding="utf-8") for page in pages()}
 WITH_CODE = [
