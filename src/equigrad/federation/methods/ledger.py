@@ -16,7 +16,7 @@ import torch
 from equigrad.federation.messages import Delivery
 from equigrad.federation.methods.base import MethodState
 from equigrad.federation.record.canonical import sha256_array
-from equigrad.reward import REWARD_RULES, Masks, cosines, encode, energies, prefix_products, take
+from equigrad.reward import REWARD_RULES, Masks, encode, energies, prefix_products, take
 from equigrad.reward.masks import descending_order
 
 __all__ = ["Issue", "RewardLedger"]
@@ -58,19 +58,17 @@ class RewardLedger:
     def issue(
         self, round_: int, aggregate: npt.NDArray[np.float32], parties: Sequence[str], q: Float64
     ) -> Masks:
-        """Reward ``parties`` by their ratios ``q``; who keeps nothing keeps its last reward too."""
+        """Reward ``parties`` by their ratios ``q``.
+
+        Whose reward is the zero vector keeps its last one, and nothing is delivered to it.
+        """
         masks = self._rule.masks(aggregate, q, self._layer_sizes)
-        counts = masks.counts()
-        rows = {party: i for i, party in enumerate(parties) if counts[i] > 0}
+        energy = energies(aggregate, masks)
+        rows = {party: i for i, party in enumerate(parties) if energy[i] > 0}
         self._issues[round_] = Issue(aggregate, masks, rows)
         self._last |= dict.fromkeys(rows, round_)
         self._forget()
         return masks
-
-    def cosines(self, round_: int, size: int) -> Float64:
-        """Return ``cos(v_i, u_N)`` of a round's rewards, ``(size,)``."""
-        issue = self._issues.get(round_)
-        return np.zeros(size) if issue is None else cosines(issue.aggregate, issue.masks)
 
     def digests(self, round_: int, parties: Sequence[str]) -> list[str | None]:
         """Return the SHA-256 of each party's reward in its wire form, None where it got nothing."""
