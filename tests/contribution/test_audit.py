@@ -276,6 +276,20 @@ def test_permuting_parties_permutes_the_report():
     assert dict(one_state.streaks) == dict(other_state.streaks)
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_the_scale_of_uploads_and_rewards_does_not_matter(scale):
+    world = World(7, ["echo", "noisy", "random"])
+    for t in range(4):
+        world.round(t)
+    uploads, state = world.uploads(), world.state
+    plain = world.audit(4, uploads)
+    world.state, world.rewards = state, world.rewards / scale
+    scaled = world.audit(4, scale * uploads)
+    assert [(f.party, f.kind) for f in scaled.hits] == [(f.party, f.kind) for f in plain.hits]
+    for name in ("echo", "clone", "alignment", "news"):
+        np.testing.assert_allclose(getattr(scaled, name), getattr(plain, name), atol=1e-9)
+
+
 def noisy_check(uploads, s2, reward=None, **options):
     n = len(uploads)
     rewards = np.zeros_like(uploads) if reward is None else np.tile(reward, (n, 1))

@@ -11,7 +11,7 @@ from equigrad.reward import (
     BOUNDS,
     Clip,
     Rescale,
-    RescaleReference,
+    RescaleEps,
     auto_gamma,
     gamma_at,
     median_cap,
@@ -55,10 +55,10 @@ def test_rescale_takes_the_smallest_updates_there_are(dtype):
     np.testing.assert_allclose(upload, [0.3, 0, -0.4], rtol=1e-6)
 
 
-def test_rescale_reference_differs_by_its_epsilon():
+def test_rescale_eps_differs_by_its_epsilon():
     vector = np.array([3.0, 4.0]) * 1e-6
     expected = vector / (5e-6 + 1e-7) * 0.5
-    np.testing.assert_allclose(RescaleReference()(vector, 0.5), expected, rtol=1e-14)
+    np.testing.assert_allclose(RescaleEps()(vector, 0.5), expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", sorted(BOUNDS))
@@ -135,6 +135,7 @@ def test_median_cap_by_hand():
     got = median_cap([1.0, 2.0, 3.0, 40.0, 0.0])
     np.testing.assert_allclose(got, [1, 1, 1, 5 / 40, 1], rtol=1e-15)
     np.testing.assert_array_equal(median_cap([0.0, 0.0]), [1, 1])
+    np.testing.assert_array_equal(median_cap([1.0, 1e9, 0.0], np.inf), [1, 1, 1])
     assert median_cap([]).shape == (0,)
 
 

@@ -1,5 +1,6 @@
 """Masks against slow oracles, and the promises of single rules."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -211,3 +212,20 @@ def test_products_refuse_uploads_of_another_length():
     vector = np.arange(1.0, 5.0)
     with pytest.raises(ValueError, match="Expected uploads of length 4"):
         prefix_products(vector, Flat().masks(vector, [0.5], [4]), np.ones((2, 5)))
+
+
+@pytest.mark.parametrize("name", ["flat", "energy", "layer_repo"])
+def test_a_thousand_rewards_are_never_a_thousand_vectors(name):
+    rng = np.random.default_rng(0)
+    vector, q = rng.normal(size=20_000), rng.random(1000)
+    uploads = rng.normal(size=(20, 20_000))
+    tracemalloc.start()
+    try:
+        masks = REWARD_RULES[name]().masks(vector, q, [5_000, 15_000])
+        cosines(vector, masks)
+        prefix_products(vector, masks, uploads)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # rewards held dense would be 1000 vectors; a copy of the block of uploads is 20
+    assert peak < 60 * vector.nbytes

@@ -15,7 +15,7 @@ from equigrad._validate import in_range, positive, positive_int
 from equigrad.errors import ConfigError, UploadError
 from equigrad.registry import Registry
 
-__all__ = ["BOUNDS", "Bound", "Clip", "Rescale", "RescaleReference", "auto_gamma", "gamma_at"]
+__all__ = ["BOUNDS", "Bound", "Clip", "Rescale", "RescaleEps", "auto_gamma", "gamma_at"]
 __all__ += ["median_cap", "norm"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -45,7 +45,8 @@ def norm(update: npt.ArrayLike) -> float:
     if scale == 0:
         return 0.0
     scaled = vector.astype(np.float64) / scale
-    return scale * float(np.sqrt(scaled @ scaled))
+    # numpy's own sum: a BLAS dot product may change its last bits with the number of threads
+    return scale * float(np.sqrt(np.square(scaled).sum()))
 
 
 class Bound(ABC):
@@ -112,7 +113,7 @@ class Rescale(Bound):
 
 
 @BOUNDS.register("rescale-eps")
-class RescaleReference(Bound):
+class RescaleEps(Bound):
     """``u = gamma * Delta / (||Delta|| + 1e-7)``, as in the authors' published code."""
 
     name: ClassVar[str] = "rescale-eps"
@@ -203,7 +204,7 @@ def median_cap(norms: npt.ArrayLike, factor: float = 2.0) -> Float64:
         ``(n,)`` norms of the present parties' uploads, >= 0 (of noisy uploads: the noise-corrected
         norms). The median runs over the positive ones.
     factor
-        The cap in medians, > 0 (``norm_cap``).
+        The cap in medians, > 0 (``norm_cap``); ``inf`` caps nothing.
 
     Returns
     -------
@@ -216,7 +217,7 @@ def median_cap(norms: npt.ArrayLike, factor: float = 2.0) -> Float64:
     ConfigError
         For a factor <= 0 or norms that are negative or not finite.
     """
-    positive("norm_cap", factor)
+    positive("norm_cap", factor, finite=False)
     lengths = _norms(norms)
     median = _median(lengths)
     if median is None:

@@ -45,9 +45,11 @@ def news(C: Float64, H: Float64, V: Float64, trusted: Bool) -> tuple[Float64, Fl
     """
     squares, own = np.diagonal(C), np.diagonal(H)
     weights = trusted.astype(np.float64)
-    agreed = C @ weights - weights * squares
-    handed = H @ weights - weights * own
-    crowd = weights @ C @ weights - weights * (2 * (C @ weights) - squares)
+    # sums by numpy rather than BLAS, whose last bits may change with the number of threads
+    towards: Float64 = (C * weights).sum(axis=1)
+    agreed = towards - weights * squares
+    handed = (H * weights).sum(axis=1) - weights * own
+    crowd = (weights * towards).sum() - weights * (2 * towards - squares)
     scale = np.trace(C)
     inverse = np.divide(1.0, V, out=np.zeros_like(V), where=V > 0)
     left = squares - own**2 * inverse

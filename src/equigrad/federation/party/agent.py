@@ -46,7 +46,7 @@ from equigrad.reward.bound import BOUNDS
 __all__ = ["PartyAgent", "bounded"]
 
 _REWARD = "reward"
-_BOUNDS = {"clip": "clip", "rescale": "rescale", "rescale-eps": "rescale-reference"}
+_BOUNDS = {"clip": "clip", "rescale": "rescale", "rescale-eps": "rescale-eps"}
 
 
 def bounded(update: torch.Tensor, bounding: Bounding, gamma: float | None) -> torch.Tensor:
