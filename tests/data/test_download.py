@@ -47,8 +47,14 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep loopback requests from a proxy that the environment may name."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def server(no_proxy: None) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -137,8 +143,8 @@ def test_a_cut_connection_is_tried_again(server: Server, tmp_path: Path) -> None
     assert len(left(store)) == 1
 
 
-def test_nobody_listening_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+@pytest.mark.usefixtures("no_proxy")
+def test_nobody_listening_is_reported(tmp_path: Path) -> None:
     store = Store(None, tmp_path, mirror="http://127.0.0.1:9", timeout=2, attempts=1)
     with pytest.raises(DownloadError, match=r"tried http://127\.0\.0\.1:9/toy/toy\.csv\.gz"):
         store.get(FILE, "toy")
@@ -146,7 +152,7 @@ def test_nobody_listening_is_reported(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_file_without_a_home_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="no address serves this file"):
+    with pytest.raises(DownloadError, match="no address serves it"):
         Store(None, tmp_path).get(FILE, "toy")
 
 

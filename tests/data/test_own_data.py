@@ -183,6 +183,14 @@ def test_numeric_class_names_are_ordered_by_size(tmp_path: Path) -> None:
     assert classes == tuple(str(i) for i in range(12))
 
 
+def test_whole_numbers_are_the_same_classes_however_written(tmp_path: Path) -> None:
+    train = saved(patients(), tmp_path / "train.csv")
+    later = patients(10).assign(id=range(10), ill=[0.0, 1.0] * 5)
+    split = load_own(OwnData(train, test=saved(later, tmp_path / "test.csv"), **ROLES))
+    assert split.test.classes == ("0", "1")
+    assert split.test.labels.tolist() == [0, 1] * 5
+
+
 def test_the_seed_decides_what_is_held_out(tmp_path: Path) -> None:
     own = OwnData(saved(patients(), tmp_path / "p.csv"), **ROLES)
     ids = [set(load_own(own, seed=seed).test.ids) for seed in (1, 1, 2)]

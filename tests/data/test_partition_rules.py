@@ -45,6 +45,14 @@ def test_power_law_cuts_the_last_party_and_says_so() -> None:
     assert "2 records fewer" in partition.notes[0]
 
 
+def test_power_law_serves_very_many_parties() -> None:
+    partition = PowerLaw(1000).assign(np.zeros(60_000, dtype=np.int64), rng())
+    assert "rounded to nearest" in partition.notes[0]
+    assert partition.sizes.sum() == 60_000
+    quotas = np.linspace(0.01 ** (1 / 1.65911332899), 0.99 ** (1 / 1.65911332899), 1000)
+    assert np.abs(partition.sizes - quotas / quotas.sum() * 60_000).max() < 1
+
+
 @given(total=st.integers(200, 5000), parties=st.integers(2, 20))
 @settings(max_examples=50, deadline=None)
 def test_power_law_uses_the_whole_pool_and_grows(total: int, parties: int) -> None:

@@ -42,7 +42,7 @@ def fetch(file: "DataFile", set_name: str, store: "Store") -> Path:
         try:
             return _retrieve(home, store.cache / target, digest, store)
         except (requests.RequestException, ValueError, OSError) as error:
-            failures.append(f"{home.url} ({' '.join(str(error).split())})")
+            failures.append(f"{home.url} ({_reason(error)})")
     raise DownloadError(_message(file, set_name, store, failures))
 
 
@@ -99,12 +99,18 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _reason(error: Exception) -> str:
+    """Return what went wrong on one line; for a failed connection the innermost cause."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    return " ".join(str(cause or error).split())
+
+
 def _message(file: "DataFile", set_name: str, store: "Store", failures: list[str]) -> str:
     looked = ", ".join(str(place / file.path) for place in store.places())
-    tried = "; ".join(failures) if failures else "no address serves this file"
+    tried = f"tried {'; '.join(failures)}" if failures else "no address serves it"
     origin = f" It comes from {file.source}." if file.source else ""
     return (
         f"Expected the file {file.path} of the set {set_name!r} (SHA-256 {file.sha256}), got none: "
-        f"looked in {looked}; tried {tried}.{origin} Put the file at "
+        f"looked in {looked}; {tried}.{origin} Put the file at "
         f"$EQUIGRAD_DATA/{file.path} and set EQUIGRAD_DATA, or set EQUIGRAD_DATA_URL to a mirror."
     )

@@ -18,7 +18,7 @@ from equigrad.data.labels import standardised
 from equigrad.data.own_read import PARTY_OF_FILE, RawRecords, read
 from equigrad.data.preprocess import raw_values
 from equigrad.data.split import train_test_indices
-from equigrad.data.table import TableSpec, kept_columns, table_split, targets
+from equigrad.data.table import TableSpec, class_values, kept_columns, table_split, targets
 from equigrad.errors import DataError
 
 __all__ = ["OwnData", "load_own"]
@@ -179,7 +179,7 @@ def _with_classes(spec: TableSpec, train: RawRecords, test: RawRecords) -> Table
     if spec.task == "regression":
         return spec
     labels = pd.concat([train.frame[spec.label], test.frame[spec.label]])
-    classes = tuple(str(value) for value in np.unique(raw_values(labels)))
+    classes = tuple(str(value) for value in np.unique(class_values(labels)))
     if len(classes) < 2:
         raise DataError(
             f"Expected at least two classes in the column {spec.label!r}, got only "

@@ -17,7 +17,7 @@ from equigrad.data.labels import standardised
 from equigrad.data.preprocess import TablePreprocessor, raw_values, text_columns
 from equigrad.errors import DataError
 
-__all__ = ["TableSpec", "class_numbers", "kept_columns", "table_split", "targets"]
+__all__ = ["TableSpec", "class_numbers", "class_values", "kept_columns", "table_split", "targets"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,14 @@ class TableSpec:
         return [name for name in wanted if name not in aside]
 
 
+def class_values(column: "pd.Series[Any]") -> npt.NDArray[Any]:
+    """Return raw class labels ``(n,)``, whole numbers as integers even if they were read as 1.0."""
+    values = raw_values(column)
+    if values.dtype.kind == "f" and (values == np.floor(values)).all():
+        return values.astype(np.int64)
+    return values
+
+
 def class_numbers(
     column: "pd.Series[Any]", classes: tuple[str, ...], name: str
 ) -> npt.NDArray[np.int64]:
@@ -80,7 +88,7 @@ def class_numbers(
     DataError
         If a label is not one of ``classes``.
     """
-    values = raw_values(column).astype(str)
+    values = class_values(column).astype(str)
     order = np.argsort(classes)
     known = np.asarray(classes)
     at = np.searchsorted(known[order], values).clip(max=len(classes) - 1)

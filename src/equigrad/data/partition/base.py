@@ -15,7 +15,15 @@ import numpy.typing as npt
 from equigrad.errors import ConfigError
 from equigrad.registry import Registry
 
-__all__ = ["PARTITIONS", "Partition", "PartitionRule", "party_names", "pool", "rule"]
+__all__ = [
+    "PARTITIONS",
+    "Partition",
+    "PartitionRule",
+    "by_owner",
+    "party_names",
+    "pool",
+    "rule",
+]
 
 Int64 = npt.NDArray[np.int64]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -154,6 +162,21 @@ def party_names(n_parties: int) -> tuple[str, ...]:
     """Return ``party-1`` ... with zeros in front so that sorted names keep their order."""
     width = len(str(n_parties))
     return tuple(f"party-{i:0{width}d}" for i in range(1, n_parties + 1))
+
+
+def by_owner(owner: Int64, n_parties: int) -> tuple[Int64, ...]:
+    """Return the ascending positions of each party's records.
+
+    Parameters
+    ----------
+    owner
+        ``(n,) int64`` party numbers; a number of ``n_parties`` or more belongs to nobody.
+    n_parties
+        How many parties.
+    """
+    order = np.argsort(owner, kind="stable")
+    ends = np.searchsorted(owner[order], np.arange(n_parties), side="right")
+    return tuple(np.split(order[: ends[-1]], ends[:-1]))
 
 
 def pool(n_records: int, size: int | None, generator: np.random.Generator) -> Int64:

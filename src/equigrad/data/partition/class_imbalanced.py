@@ -12,6 +12,7 @@ from equigrad.data.partition.base import (
     Columns,
     Partition,
     PartitionRule,
+    by_owner,
     party_names,
 )
 from equigrad.data.split import rank_within
@@ -110,8 +111,7 @@ def _without(
     width = len(labels) + 1
     edges = (ends + np.arange(len(classes)) * width).T  # (n_classes, n_parties)
     place = np.searchsorted(edges.ravel(), code * width + rank, side="right")
-    owner = place - code * len(wanted)
-    return tuple(np.flatnonzero(owner == party) for party in range(len(wanted)))
+    return by_owner(place - code * len(wanted), len(wanted))
 
 
 def _independent(

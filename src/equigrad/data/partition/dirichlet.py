@@ -12,6 +12,7 @@ from equigrad.data.partition.base import (
     Columns,
     Partition,
     PartitionRule,
+    by_owner,
     party_names,
     pool,
 )
@@ -76,7 +77,7 @@ class Dirichlet(PartitionRule):
         for attempt in range(_ATTEMPTS):
             owner = self._owners(labels[chosen], generator)
             if np.bincount(owner, minlength=self.n_parties).min() >= self.min_records:
-                parts = tuple(chosen[owner == party] for party in range(self.n_parties))
+                parts = tuple(chosen[at] for at in by_owner(owner, self.n_parties))
                 note = f"{attempt} draws left a party too small and were drawn again."
                 notes = (note,) if attempt else ()
                 return Partition(parts, party_names(self.n_parties), notes=notes)

@@ -33,8 +33,20 @@ def power_law_sizes(total: int, n_parties: int, exponent: float = EXPONENT) -> l
     >>> power_law_sizes(3000, 5)
     [71, 336, 600, 865, 1130]
     """
+    return [int(size) for size in np.ceil(_quotas(total, n_parties, exponent))]
+
+
+def _quotas(total: int, n_parties: int, exponent: float) -> npt.NDArray[np.float64]:
     points = np.linspace(0.01 ** (1 / exponent), 0.99 ** (1 / exponent), n_parties)
-    return [int(size) for size in np.ceil(points / points.sum() * total)]
+    return np.asarray(points / points.sum() * total, dtype=np.float64)
+
+
+def _rounded(quotas: npt.NDArray[np.float64], total: int) -> list[int]:
+    """Return whole sizes with the sum ``total``: rounded down, the largest remainders up."""
+    sizes = np.floor(quotas).astype(np.int64)
+    up = np.argsort(sizes - quotas, kind="stable")[: total - int(sizes.sum())]
+    sizes[up] += 1
+    return [int(size) for size in sizes]
 
 
 @PARTITIONS.register("power-law")
@@ -43,7 +55,9 @@ class PowerLaw(PartitionRule):
     """Give each party a random chunk; party 1 gets the smallest, the last the largest.
 
     Sizes as :func:`power_law_sizes`. Rounding up can ask for up to ``n_parties`` records more
-    than the pool holds; the last party is cut by that much and a note says so.
+    than the pool holds; the last party is cut by that much and a note says so. With so many
+    parties that nothing would be left of the last one, sizes are rounded to the pool's sum
+    instead (largest remainders up), and a note says that.
 
     Source: POW of Xu et al., NeurIPS 2021, as their published code makes it.
 
@@ -75,11 +89,13 @@ class PowerLaw(PartitionRule):
         del columns
         shuffled = pool(len(labels), self.pool, generator)
         sizes = power_law_sizes(len(shuffled), self.n_parties, self.exponent)
-        ends = np.minimum(np.cumsum(sizes), len(shuffled))
-        parts = np.split(shuffled, ends[:-1])
-        notes: tuple[str, ...] = ()
         over = sum(sizes) - len(shuffled)
-        if over > 0:
+        notes: tuple[str, ...] = ()
+        if over >= sizes[-1]:
+            sizes = _rounded(_quotas(len(shuffled), self.n_parties, self.exponent), len(shuffled))
+            notes = ("Sizes were rounded to nearest: rounding up would leave the last party none.",)
+        elif over > 0:
             notes = (f"Sizes were rounded up; the last party holds {over} records fewer for that.",)
+        parts = np.split(shuffled, np.cumsum(sizes)[:-1])
         names = party_names(self.n_parties)
         return Partition(tuple(np.sort(p) for p in parts), names, notes=notes)
