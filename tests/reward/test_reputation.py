@@ -228,6 +228,13 @@ def test_a_leaver_under_the_paper_mixing():
     np.testing.assert_allclose(state.share, [0, *(mixed / mixed.sum())], rtol=1e-14)
 
 
+def test_leaving_before_anything_was_earned():
+    mixing = PaperMixing()
+    state = mixing.leave(mixing.start(ABC), "b")
+    np.testing.assert_array_equal(state.earned, 0)
+    assert state.n_members == 2
+
+
 @pytest.mark.parametrize("name", sorted(MIXINGS))
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10_000))

@@ -185,6 +185,8 @@ class RewardRuleContract(ABC):
         """A ratio outside [0, 1] is an error that names it and the range."""
         with pytest.raises(ConfigError, match=r"in \[0, 1\], got ratios\[1\]"):
             self.masks(self.aggregate("normal"), [0.5, ratio])
+        with pytest.raises(ConfigError, match=r"of shape \(n,\)"):
+            self.masks(self.aggregate("normal"), [[0.5, 1.0]])
 
     @pytest.mark.parametrize("sizes", [(), (64, 0), (63,), (32.0, 32.0), ((64,),)])
     def test_bad_sizes_are_refused(self, sizes: Any) -> None:
