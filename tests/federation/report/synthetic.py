@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equigrad.federation.record.canonical import encode_matrix
+from equigrad.federation.record.canonical import encode_matrix, plain
 from equigrad.federation.record.chain import RecordWriter
 from equigrad.federation.record.folder import RunFolder
 
@@ -43,7 +43,13 @@ def names(count: int) -> list[str]:
     return (known + [f"party-{i:03d}" for i in range(count)])[:count]
 
 
-def lines(
+def lines(**options: Any) -> Lines:
+    """Yield the lines of :func:`_lines` as a record would give them back."""
+    for stage, round_, body in _lines(**options):
+        yield stage, round_, plain(body)
+
+
+def _lines(
     count: int = 7,
     rounds: int = 12,
     *,
