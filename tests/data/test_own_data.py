@@ -143,6 +143,21 @@ def test_a_test_file_of_ones_own(tmp_path: Path) -> None:
         load_own(OwnData(train, test=test, **ROLES))
 
 
+def test_a_test_file_must_be_of_the_same_kind(tmp_path: Path) -> None:
+    train = saved(patients(), tmp_path / "train.csv")
+    later = patients(10).assign(id=range(10))
+    test = saved(later.drop(columns="hospital"), tmp_path / "test.csv")
+    with pytest.raises(DataError, match="party column 'hospital'"):
+        load_own(OwnData(train, test=test, **ROLES))
+    saved(later.assign(ill=["x"] * 10), test)
+    with pytest.raises(DataError, match="regression label 'ill'"):
+        load_own(OwnData(train, test=test, task="regression", **ROLES))
+    for name, shape in (("table", (4, 3)), ("images", (4, 3, 3))):
+        np.savez(tmp_path / f"{name}.npz", features=np.ones(shape), y=np.arange(4) % 2)
+    with pytest.raises(DataError, match=r"table\.npz to hold what the training data hold"):
+        load_own(OwnData(tmp_path / "images.npz", "y", test=tmp_path / "table.npz"))
+
+
 def test_a_test_file_for_a_folder(tmp_path: Path) -> None:
     frame = patients().drop(columns="hospital")
     saved(frame[:30], tmp_path / "sites/a.csv")

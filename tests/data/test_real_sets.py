@@ -1,5 +1,8 @@
 """The sets that are not bundled, where their files are here; skipped with a message elsewhere."""
 
+import gzip
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -46,6 +49,31 @@ def test_published_counts(name: str, sizes: tuple[int, int], positives: int) -> 
     split = load(name)
     assert (len(split.train), len(split.test)) == sizes
     assert split.train.labels.sum() + split.test.labels.sum() == positives
+
+
+@pytest.mark.parametrize(
+    ("part", "start", "stop", "md5"),
+    [
+        ("train", "", "", "5d7c39d7b8804f071cdd1f2a7c460872"),
+        ("test", "|1x3 Cross validator\n", ".", "35238206dfdf7f1fe215bbb874adecdc"),
+    ],
+)
+def test_the_published_form_of_adult_converts_to_ours(
+    part: str, start: str, stop: str, md5: str
+) -> None:
+    need("adult")
+    path = f"adult/adult_{part}.csv.gz"
+    found = Store.from_environment().get(FILES[path], "adult")
+    ours = found.read_bytes()
+    if found.suffix == ".gz":
+        ours = gzip.decompress(ours)
+    rows = ours.decode().splitlines()[1:]
+    published = start + "\n".join(", ".join(row.split(",")) + stop for row in rows) + "\n\n"
+    assert hashlib.md5(published.encode(), usedforsecurity=False).hexdigest() == md5
+    home = FILES[path].home
+    assert home is not None
+    assert home.convert is not None
+    assert home.convert(published.encode()) == ours
 
 
 def test_mnist_has_the_known_moments() -> None:
