@@ -15,7 +15,9 @@ import pages
 import roles
 import run_file
 
+from equigrad.contribution.audit import AuditSettings
 from equigrad.data import SETS
+from equigrad.federation.config.presets import PRESETS
 from equigrad.federation.config.schema import RunConfig
 
 
@@ -58,12 +60,38 @@ def test_run_file_page_names_every_key() -> None:
     assert "party" in RunConfig.model_fields
 
 
+def test_told_thresholds_are_those_of_the_audits() -> None:
+    """The page on fair rewards quotes the audits' thresholds as they are."""
+    text = (ROOT / "docs" / "cgsv.md").read_text(encoding="utf-8")
+    audits = AuditSettings()
+    assert f"is at least {audits.echo}, a copy" in text
+    assert f"two uploads with a cosine of at least {audits.clones} " in text
+    assert f"for {audits.streak} such rounds in a row" in text
+    assert f"the reward is still at least {audits.echo_hint}, else" in text
+    assert f"fewer than {audits.least_params} parameters" in text
+
+
+def test_told_presets_are_those_of_the_code() -> None:
+    """Each preset's column names its mask, and the default its numbers."""
+    text = (ROOT / "docs" / "cgsv.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `?([\w ]+?)`?(?: rounds)? \|(.*)\|$", text, flags=re.M))
+    order = ("paper", "reference", "robust")
+    assert [f"`{PRESETS[name].mask}`" for name in order] == [
+        c.strip() for c in rows["mask"].split("|")
+    ]
+    robust = PRESETS["robust"]
+    assert rows["warmup"].split("|")[-1].strip() == str(robust.warmup)
+    assert rows["sharpness"].split("|")[-1].strip() == f"{robust.sharpness:g}"
+    assert rows["beta"].split("|")[-1].strip() == f"{robust.beta:g} × members"
+    assert [c.strip() for c in rows["alpha"].split("|")] == [str(PRESETS[n].alpha) for n in order]
+
+
 def test_run_file_types_are_words() -> None:
     """Types, ranges and choices are told in words that a newcomer knows."""
     text = run_file.reference()
-    assert "| `rounds` | whole number ≥ 1 | `30` |" in text
+    assert "| `rounds` | whole number ≥\u00a01 | `30` |" in text
     assert '`"thread"`, `"process"`' in text
-    assert "number ≥ 0, ≤ 1" in text
+    assert "number ≥\u00a00, ≤\u00a01" in text
     assert "anyOf" not in text
 
 
