@@ -49,7 +49,8 @@ def check_model(
     ------
     ModelError
         If the model has lazy, no trainable, or other than ``float32`` trainable parameters; fails
-        on a batch of two records; gives another shape than ``(2, outputs)``; or changes buffers.
+        on a batch of two records; gives another shape than ``(2, outputs)``, or no gradient; or
+        changes buffers.
     """
     _check_parameters(model)
     with private_rng(0):
@@ -99,7 +100,7 @@ def _check_parameters(model: nn.Module) -> None:
 def _check_output(model: nn.Module, model_input: ModelInput) -> None:
     expected = (2, model_input.outputs)
     try:
-        with preserved(model), torch.no_grad():
+        with preserved(model), torch.enable_grad():
             output = model(model_input.example(2))
     except Exception as error:
         raise ModelError(
@@ -111,6 +112,11 @@ def _check_output(model: nn.Module, model_input: ModelInput) -> None:
         raise ModelError(
             f"Expected outputs of shape {expected} for two records, got {got}. The last layer must "
             f"give {model_input.outputs} numbers for each record."
+        )
+    if not output.requires_grad:
+        raise ModelError(
+            "Expected outputs that depend on trainable parameters, got a tensor with no gradient. "
+            "Does the forward pass detach it?"
         )
 
 

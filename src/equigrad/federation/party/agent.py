@@ -46,7 +46,6 @@ from equigrad.reward.bound import BOUNDS
 __all__ = ["PartyAgent", "bounded"]
 
 _REWARD = "reward"
-_BOUNDS = {"clip": "clip", "rescale": "rescale", "rescale-eps": "rescale-eps"}
 
 
 def bounded(update: torch.Tensor, bounding: Bounding, gamma: float | None) -> torch.Tensor:
@@ -65,7 +64,7 @@ def bounded(update: torch.Tensor, bounding: Bounding, gamma: float | None) -> to
     if gamma is None:
         raise ConfigError(f"Expected gamma with bounding={bounding!r}, got none.")
     try:
-        return torch.from_numpy(BOUNDS[_BOUNDS[bounding]]()(update.numpy(), gamma))
+        return torch.from_numpy(BOUNDS[bounding]()(update.numpy(), gamma))
     except UploadError:
         return update
 
