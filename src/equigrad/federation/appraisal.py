@@ -196,7 +196,8 @@ def appraise(
         The judgement and what it leaves to the next round. Equal arguments give equal results to
         the last bit on one platform.
     """
-    standing = _with_members(history.standing, evidence.members)
+    mixing = _mixing(settings)
+    standing = _with_members(mixing, history.standing, evidence.members)
     noise, gram = _clean(evidence)
     caps = _caps(gram, evidence, settings, noisy=noise is not None)
     gram = gram * np.outer(caps, caps)
@@ -221,7 +222,7 @@ def appraise(
     weights = _weights(evidence, standing, valued, keep, members, settings)
     game = _game(gram[np.ix_(keep, keep)], weights, members, noise, keep, settings, generator)
     frozen = game.trust is not None and game.trust.level == "not trustworthy"
-    standing = _mixing(settings).update(
+    standing = mixing.update(
         standing, game.values.values, game.kappa, valued, excluded, frozen=frozen
     )
     reputation = standing.shares(evidence.members)
@@ -244,15 +245,15 @@ def appraise(
     return appraisal, History(standing, audits)
 
 
-def _with_members(standing: Standing, members: tuple[str, ...]) -> Standing:
+def _with_members(mixing: Mixing, standing: Standing, members: tuple[str, ...]) -> Standing:
     """Let parties join and leave since the last round."""
     active = {name for name, on in zip(standing.names, standing.active, strict=True) if on}
     for name in members:
         if name not in active:
-            standing = standing.with_member(name)
+            standing = mixing.join(standing, name)
     for name in standing.names:
         if name in active and name not in members:
-            standing = standing.without_member(name)
+            standing = mixing.leave(standing, name)
     return standing
 
 

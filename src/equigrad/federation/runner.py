@@ -35,6 +35,7 @@ def run(
     source: str = "",
     progress: ProgressListener | None = None,
     faults: FaultPlan | None = None,
+    report: bool = True,
 ) -> Path:
     """Play a run and return its folder.
 
@@ -50,6 +51,9 @@ def run(
         Who is told; default: nobody.
     faults
         Planned faults, for tests.
+    report
+        Whether metrics, plots and report are made at the end (they follow from the record, and
+        ``equigrad report`` makes them at any time).
 
     Raises
     ------
@@ -60,7 +64,7 @@ def run(
     """
     setup = prepare(config)
     place = RunFolder.create(folder, source, config.model_dump())
-    return _play(config, setup, place, None, progress or Silent(), faults)
+    return _play(config, setup, place, None, progress or Silent(), faults, report)
 
 
 def resume(
@@ -68,6 +72,7 @@ def resume(
     *,
     progress: ProgressListener | None = None,
     faults: FaultPlan | None = None,
+    report: bool = True,
 ) -> Path:
     """Go on with a run that was stopped, from its latest settled round, and return its folder.
 
@@ -85,7 +90,7 @@ def resume(
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:
         _refuse_other_start(place, setup)
-    return _play(config, setup, place, checkpoint, progress or Silent(), faults)
+    return _play(config, setup, place, checkpoint, progress or Silent(), faults, report)
 
 
 def _play(
@@ -95,6 +100,7 @@ def _play(
     checkpoint: Checkpoint | None,
     progress: ProgressListener,
     faults: FaultPlan | None,
+    report: bool,
 ) -> Path:
     method = METHODS[config.method](setup.terms)
     with (
@@ -117,7 +123,8 @@ def _play(
             journal.checkpoint(memory, method, transport)
         coordinator.play()
         _finish(setup, place, method, transport, journal, coordinator.finish())
-    write_report(place)
+    if report:
+        write_report(place)
     progress.finished(place.path)
     return place.path
 
