@@ -133,7 +133,7 @@ def _r2(value: float | None) -> str:
 
 
 def _points(value: float | None) -> str:
-    return "\u2013" if value is None else f"{value:+.1f}".replace("-", "\u2212")
+    return "\u2013" if value is None else f"{round(value, 1) + 0.0:+.1f}".replace("-", "\u2212")
 
 
 def _number(value: float | None, digits: int = 3) -> str:

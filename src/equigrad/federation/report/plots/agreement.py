@@ -29,7 +29,7 @@ def agreement(run: Run) -> Plot | None:
         return None
     cosines = _cosines(decode_matrix(round_.gram))
     count = len(cosines)
-    figure, axes = new_figure(height=min(6.0, 2.2 + 0.26 * count))
+    figure, axes = new_figure(height=min(5.0, 2.2 + 0.26 * count))
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     shown: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -1.0, "vmax": 1.0}

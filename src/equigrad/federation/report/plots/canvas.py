@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 __all__ = [
     "GRID",
@@ -40,7 +40,7 @@ MANY = 20
 INK = "#1d2733"
 MUTED = "#66727f"
 GRID = "#d9dee4"
-PAPER = "#ffffff"
+PAPER = "#fefefe"
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; their yellow is left
 # out, as it cannot be seen on white.
@@ -110,10 +110,10 @@ def rounds_axis(axes: Axes, label: str = "rounds settled") -> None:
     axes.set_xlabel(label)
 
 
-def percent_axis(axes: Axes, *, of: str = "y", digits: int = 0) -> None:
-    """Write a share in [0, 1] as a percentage."""
+def percent_axis(axes: Axes, *, of: str = "y") -> None:
+    """Write a share in [0, 1] as a percentage, with as many digits as tell the ticks apart."""
     axis = axes.yaxis if of == "y" else axes.xaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{digits}f} %"))
+    axis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
 def label(party: str, length: int = 22) -> str:

@@ -87,22 +87,13 @@ def _cloud(pairs: Known, style: Mapping[str, Style], regression: bool, what: str
     figure, axes = new_figure(height=4.6)
     alone, final = [a for _, a, _ in pairs], [f for _, _, f in pairs]
     low, high = min(alone + final), max(alone + final)
-    axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, dashes=(4, 3))
+    axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, dashes=(4, 3), label="no gain")
     for flagged, marker, name in ((False, "o", "not flagged"), (True, "X", "flagged")):
         shown = [(a, f) for row, a, f in pairs if bool(row.flags) is flagged]
         if shown:
             colour = "#d55e00" if flagged else "#0072b2"
             xs, ys = zip(*shown, strict=True)
             axes.scatter(xs, ys, s=18, marker=marker, color=colour, alpha=0.75, label=name)
-    axes.annotate(
-        "no gain",
-        (high, high),
-        (-4, -12),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=8,
-        ha="right",
-    )
     axes.legend(frameon=False, fontsize=8.5, labelcolor=MUTED, loc="lower right")
     axes.set_ylabel(f"final {what}")
     if not regression:

@@ -5,10 +5,10 @@ that contributed most and least are lines, and a band shows where the middle 80 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from equigrad.federation.report.plots.canvas import (
     MANY,
@@ -19,6 +19,7 @@ from equigrad.federation.report.plots.canvas import (
     new_figure,
     percent_axis,
     rounds_axis,
+    styles,
     svg,
 )
 from equigrad.federation.report.reading import Round, Run
@@ -57,10 +58,8 @@ def reputations(run: Run, rows: Sequence[PartyRow], style: Mapping[str, Style]) 
     if not series:
         return None
     figure, axes = new_figure()
-    _draw(axes, series, rows, style)
-    axes.axhline(1 / len(series), color=MUTED, linewidth=0.8, dashes=(4, 3))
-    note: dict[str, Any] = {"color": MUTED, "fontsize": 8, "ha": "left", "va": "bottom"}
-    axes.annotate("equal shares", (0, 1 / len(series)), (2, 2), textcoords="offset points", **note)
+    equal = axes.axhline(1 / len(series), color=MUTED, linewidth=0.9, dashes=(4, 3))
+    _draw(axes, series, rows, style, (equal, "equal shares"))
     rounds_axis(axes)
     percent_axis(axes)
     axes.set_xlim(left=0)
@@ -107,11 +106,19 @@ def _ranked(series: Series, rows: Sequence[PartyRow]) -> list[str]:
     return sorted(known, key=lambda p: -w if (w := worth[p]) is not None else float("inf"))
 
 
-def _draw(axes: Axes, series: Series, rows: Sequence[PartyRow], style: Mapping[str, Style]) -> None:
+def _draw(
+    axes: Axes,
+    series: Series,
+    rows: Sequence[PartyRow],
+    style: Mapping[str, Style],
+    *more: tuple[Line2D, str],
+) -> None:
+    """Draw the lines and, beside them, their names (and those of ``more`` lines)."""
     ranked = _ranked(series, rows)
     if len(ranked) > MANY:
         _band(axes, series)
         ranked = ranked[:_ENDS] + ranked[-_ENDS:]
+        style = styles(ranked)  # of so many parties some share a style; these ten must not
     flagged = {row.party for row in rows if row.flags}
     longest = max(len(series[party][0]) for party in ranked)
     handles = []
@@ -128,8 +135,8 @@ def _draw(axes: Axes, series: Series, rows: Sequence[PartyRow], style: Mapping[s
         handles.append(line)
     names = [label(p) + (" (flagged)" if p in flagged else "") for p in ranked]
     axes.legend(
-        handles,
-        names,
+        handles + [line for line, _ in more],
+        names + [name for _, name in more],
         loc="center left",
         bbox_to_anchor=(1.0, 0.5),
         frameon=False,

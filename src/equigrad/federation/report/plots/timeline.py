@@ -61,7 +61,7 @@ def timeline(run: Run, rows: Sequence[PartyRow]) -> Plot | None:
         handles=legend,
         loc="lower center",
         bbox_to_anchor=(0.5, 1.0),
-        ncols=4,
+        ncols=5,
         frameon=False,
         fontsize=8.5,
         labelcolor=MUTED,
@@ -82,7 +82,7 @@ def _events(run: Run, party: str) -> dict[str, Spans]:
     rounds: dict[str, list[int]] = {}
     for r in run.rounds:
         state = r.state(party)
-        if state != "present":
+        if state != "present" and not r.void:  # a void round is shaded for everybody
             rounds.setdefault(state, []).append(r.index)
     events = {state: _joined(indices) for state, indices in rounds.items()}
     for span in flag_spans(run):
