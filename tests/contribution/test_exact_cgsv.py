@@ -111,6 +111,37 @@ def test_share_of_coalitions_that_cancel():
     assert exact(uploads, np.ones(4)).degenerate_share == 3 / 15
 
 
+def test_values_sum_to_one_when_the_uploads_nearly_cancel():
+    # the aggregate's squared norm is 8e-12 of the trace: rounding shows in all but the sum
+    uploads = [[1.0, 0.3, 0.1], [-1.0, -0.3, -0.1 + 4e-6], [1e-7, 0.0, 2e-7]]
+    found = exact(uploads, np.ones(3))
+    assert np.abs(found.values).max() > 0
+    assert abs(found.values.sum() - 1.0) <= 1e-10
+
+
+def test_a_coalition_counts_as_zero_up_to_the_stated_share_of_the_trace():
+    for length, zero in ((0.9e-6, True), (1.1e-6, False)):
+        C = np.diag([1.0, length**2])
+        alone = cosine_game(C, [1.0, 1.0]).coalition_values([[False, True]])[0]
+        assert bool(alone == 0.0) is zero
+        assert ExactCGSV().value(C, [1, 1]).degenerate_share == (1 / 3 if zero else 0.0)
+
+
+def test_coalitions_that_cancel_only_to_rounding_are_worth_nothing():
+    uploads = np.array([[0.1, 0.7, 0.3], [0.2, -0.4, 0.9], [-0.3, -0.3, -1.2], [0.5, 0.1, 0.2]])
+    found = exact(uploads, np.ones(4))
+    assert found.degenerate_share == 1 / 15
+    np.testing.assert_allclose(found.values, by_subsets(uploads, np.ones(4)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_extreme_scales_neither_overflow_nor_vanish(scale):
+    uploads, weights = draw(8, 5, 10)
+    want = exact(uploads, weights).values
+    got = exact(scale * uploads, scale * weights).values
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
+
+
 def test_two_opposite_equal_uploads_are_worth_nothing():
     found = exact([[0.3, -0.7], [-0.3, 0.7]], [0.5, 0.5])
     assert (found.values == 0.0).all()
