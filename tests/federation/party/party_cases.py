@@ -1,6 +1,6 @@
 """Small parties on made-up records, shared by this folder's tests."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -44,6 +44,8 @@ def spec(
     records: int = 23,
     behaviour: str = "honest",
     options: dict[str, Any] | None = None,
+    upload_noise: float = 0.0,
+    noise_kind: Literal["gaussian", "laplace"] = "gaussian",
     **training: Any,
 ) -> PartySpec:
     return PartySpec(
@@ -56,6 +58,8 @@ def spec(
         training=TrainingConfig(**{"batch_size": 8, "lr": 0.1, **training}),
         behaviour=behaviour,
         options=options or {},
+        upload_noise=upload_noise,
+        noise_kind=noise_kind,
     )
 
 

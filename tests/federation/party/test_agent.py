@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from party_cases import NUMBERS, TABLE, TEXT, agent, made_up, spec, stream
 
-from equigrad.errors import ConfigError, DataError, EquigradError
+from equigrad.errors import DataError, EquigradError
 from equigrad.federation.config.schema import ModelConfig
 from equigrad.federation.messages import (
     Delivery,
@@ -21,7 +21,7 @@ from equigrad.federation.messages import (
     TrainRequest,
     to_bytes,
 )
-from equigrad.federation.party import BEHAVIOURS, PartyAgent, PartyState, bounded
+from equigrad.federation.party import BEHAVIOURS, PartyAgent, PartyState
 from equigrad.models import flatten
 from equigrad.reward import Sparse, encode
 
@@ -194,16 +194,6 @@ def test_uploads_are_bounded(party, bounding, gamma, expected):
     assert norm == pytest.approx(expected or float(raw.upload.double().norm()), rel=1e-5)
     cosine = torch.cosine_similarity(reply.upload, raw.upload, dim=0)
     assert float(cosine) == pytest.approx(1, abs=1e-5)
-
-
-def test_bounds_at_their_edges():
-    assert not bounded(torch.zeros(3), "rescale", 1.0).any()
-    assert not bounded(torch.zeros(3), "rescale-eps", 1.0).any()
-    for bad in (torch.nan, torch.inf):
-        update = torch.tensor([1.0, bad])
-        assert bounded(update, "clip", 1.0) is update
-    with pytest.raises(ConfigError, match="Expected gamma with bounding='clip'"):
-        bounded(torch.ones(2), "clip", None)
 
 
 def test_divergence_is_uploaded_and_reported_as_it_is():

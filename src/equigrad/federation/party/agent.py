@@ -11,9 +11,7 @@ from typing import Any
 
 import torch
 
-from equigrad.errors import ConfigError, UploadError
 from equigrad.federation.messages import (
-    Bounding,
     Delivery,
     FinishReply,
     FinishRequest,
@@ -32,6 +30,7 @@ from equigrad.federation.party.evaluate import evaluate
 from equigrad.federation.party.spec import PartySpec
 from equigrad.federation.party.state import PartyState
 from equigrad.federation.party.training import LocalTrainer
+from equigrad.federation.party.upload import bounded, noised
 from equigrad.federation.streams import stream_seed, torch_stream
 from equigrad.models import (
     build_model,
@@ -41,32 +40,10 @@ from equigrad.models import (
     named_state,
     vector_sha256,
 )
-from equigrad.reward.bound import BOUNDS
 
-__all__ = ["PartyAgent", "bounded"]
+__all__ = ["PartyAgent"]
 
 _REWARD = "reward"
-
-
-def bounded(update: torch.Tensor, bounding: Bounding, gamma: float | None) -> torch.Tensor:
-    """Return the upload ``(D,)`` of an update under the bound that was announced.
-
-    An update with NaN or infinity is returned as it is: no bound can mend it, and the coordinator
-    refuses it by name.
-
-    Raises
-    ------
-    ConfigError
-        If a bound was announced without an upload norm.
-    """
-    if bounding == "none":
-        return update
-    if gamma is None:
-        raise ConfigError(f"Expected gamma with bounding={bounding!r}, got none.")
-    try:
-        return torch.from_numpy(BOUNDS[bounding]()(update.numpy(), gamma))
-    except UploadError:
-        return update
 
 
 @dataclass(eq=False)
@@ -113,8 +90,7 @@ class PartyAgent:
         self._test = spec.test.to(device)
         train = spec.train.to(device)
         task = spec.model_input.task
-        classes = spec.model_input.outputs if task == "classification" else 0
-        self._labels = self._behaviour.labels(train.labels, classes)
+        self._labels = self._behaviour.labels(train.labels, spec.classes)
         self._trainer = LocalTrainer(self._model, train, spec.training, task, frozen=frozen)
         self._handlers: dict[type[Message], Callable[[PartyState, Any], Any]] = {
             TrainRequest: self._train,
@@ -163,31 +139,17 @@ class PartyAgent:
             memory={**memory, **reward},
             optimizer=work.optimizer,
         )
-        noise = self._noise(request.round, upload)
+        kind, deviation = self.spec.noise_kind, self.spec.upload_noise
+        generator = self._stream("upload noise", request.round)
         return new, TrainReply(
             round=request.round,
             party=self.spec.name,
-            upload=upload if noise is None else upload + noise,
+            upload=noised(upload, kind, deviation, generator) if deviation else upload,
             records=len(self.spec.train),
             delivered=new.delivered,
             metrics=metrics,
-            noise={}
-            if noise is None
-            else {"kind": self.spec.noise_kind, "variance": self.spec.upload_noise**2},
+            noise={"kind": kind, "variance": deviation**2} if deviation else {},
         )
-
-    def _noise(self, round_: int, upload: torch.Tensor) -> torch.Tensor | None:
-        """Return the noise that the party adds to its bounded upload, or None if it adds none."""
-        deviation = self.spec.upload_noise
-        if not deviation:
-            return None
-        generator = self._stream("upload noise", round_)
-        if self.spec.noise_kind == "gaussian":
-            return deviation * torch.randn(upload.shape, generator=generator)
-        uniform = torch.rand(upload.shape, generator=generator, dtype=torch.float64) - 0.5
-        # the inverse distribution function of Laplace noise with variance deviation^2
-        laplace = -uniform.sign() * torch.log1p(-2 * uniform.abs()) / 2**0.5
-        return (deviation * laplace).to(upload.dtype)
 
     def _norm(self, state: PartyState, request: NormRequest) -> tuple[PartyState, NormReply]:
         work = self._work(state, request.round)

@@ -11,6 +11,7 @@ from equigrad.data.dataset import Dataset
 from equigrad.errors import ConfigError, DataError
 from equigrad.federation.config.presets import CgsvSettings
 from equigrad.federation.config.schema import ModelConfig, TrainingConfig
+from equigrad.federation.party.behaviours import make_behaviour
 from equigrad.models import ModelInput
 
 __all__ = ["PartySpec", "Records", "model_input"]
@@ -107,15 +108,22 @@ class PartySpec:
     upload_noise: float = 0.0
     noise_kind: Literal["gaussian", "laplace"] = "gaussian"
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 for regression."""
+        return self.model_input.outputs if self.model_input.task == "classification" else 0
+
     def check(self, settings: CgsvSettings) -> None:
-        """Refuse noise on uploads whose bound would be set from the data.
+        """Refuse, before a run starts, what would make the party fail or leak in it.
 
         Raises
         ------
-        ConfigError
-            If the party adds noise and the upload norm is automatic: the bound must be fixed
-            before any number that depends on the data is sent.
+        RegistryError, ConfigError
+            If the behaviour is unknown or does not fit the party's labels; or if the party adds
+            noise and the upload norm is automatic: the bound must be fixed before any number that
+            depends on the data is sent.
         """
+        make_behaviour(self.behaviour, self.options).labels(self.train.labels, self.classes)
         if self.upload_noise > 0 and settings.gamma == "auto":
             raise ConfigError(
                 f"Expected a fixed rewards.gamma because {self.name!r} adds noise to its uploads, "

@@ -32,7 +32,7 @@ from equigrad.models import (
 )
 from equigrad.models.flat import trainable
 
-__all__ = ["LocalStep", "LocalTrainer", "loss_function"]
+__all__ = ["LocalStep", "LocalTrainer", "check_training", "loss_function"]
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -67,6 +67,24 @@ def loss_function(task: Literal["classification", "regression"]) -> Loss:
 
 def _squared_error(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.mse_loss(outputs.squeeze(1), labels)
+
+
+def check_training(model: nn.Module, training: TrainingConfig) -> None:
+    """Refuse an optimiser that cannot train ``model``, before anybody trains.
+
+    Raises
+    ------
+    ConfigError
+        If the optimiser or an option is unknown, has an impossible value, does not suit the
+        model's parameters, or is to be kept although its state is not made of tensors.
+    """
+    check_optimizer(
+        training.optimizer,
+        trainable(model),
+        training.lr,
+        training.options,
+        keep=training.optimizer_state == "keep",
+    )
 
 
 class LocalTrainer:
@@ -114,9 +132,7 @@ class LocalTrainer:
         self._keep = training.optimizer_state == "keep"
         self._plain = training.optimizer == "SGD" and not training.options
         self._draws = uses_global_rng(model, records.features[:2])
-        check_optimizer(
-            training.optimizer, self._parameters, training.lr, training.options, keep=self._keep
-        )
+        check_training(model, training)
 
     def train(
         self,
