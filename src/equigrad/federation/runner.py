@@ -17,7 +17,7 @@ from equigrad.federation.methods import METHODS
 from equigrad.federation.methods.base import Method
 from equigrad.federation.progress import ProgressListener, Silent
 from equigrad.federation.record.canonical import sha256_file, sha256_json
-from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, read_record
+from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, iter_record
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
@@ -165,7 +165,7 @@ def _finish(
 
 def _refuse_other_start(place: RunFolder, setup: Setup) -> None:
     """Refuse to go on where data or program would lead to another run than the one begun."""
-    began = read_record(place.record, check=False)[0].body
+    began = next(iter_record(place.record)).body
     if sha256_json(began) == sha256_json(setup.start):
         return
     changed = sorted(
