@@ -4,8 +4,10 @@ The neighbours: :mod:`equigrad.federation.dealing` (who holds which records) and
 :mod:`equigrad.federation.runner` (which plays the run).
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,11 +19,11 @@ from equigrad.federation.config.presets import resolve
 from equigrad.federation.config.schema import PartyConfig, RunConfig
 from equigrad.federation.dealing import Dealt, deal
 from equigrad.federation.methods.base import Terms
-from equigrad.federation.party import PartySpec
+from equigrad.federation.party import PartySpec, check_training
 from equigrad.federation.party.evaluate import evaluate
 from equigrad.federation.party.spec import Records, model_input
 from equigrad.federation.record.canonical import sha256_json
-from equigrad.federation.streams import stream_seed
+from equigrad.federation.streams import stream_seed, torch_stream
 from equigrad.models import (
     build_model,
     check_model,
@@ -37,6 +39,8 @@ __all__ = ["COORDINATOR", "Setup", "prepare"]
 
 COORDINATOR = "coordinator"
 """The name under which the coordinator's own model is kept beside the parties'."""
+
+_VALIDATION_SHARE, _VALIDATION_MOST = 0.2, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,7 @@ def prepare(config: RunConfig) -> Setup:
     seed = stream_seed(config.seed, "initial model")
     model = build_model(config.model.factory, inputs, config.model.options, seed)
     check_model(model, inputs, buffers=config.model.buffers)
+    check_training(model, config.training)
     test = Records.of(dealt.test)
     particulars = {party.name: party for party in config.party}
     specs = tuple(
@@ -106,11 +111,32 @@ def prepare(config: RunConfig) -> Setup:
         shapes=tuple(tuple(named[name].shape) for name in names),
         initial=flatten(model),
         settings=resolve(config.rewards, config.audit, config.data.name),
+        validate=_validator(model, test, inputs.task, config.seed),
     )
     for spec in specs:
         spec.check(terms.settings)
     start = _start_body(config, dealt, terms)
     return Setup(terms, specs, start, dealt.notes, model, test)
+
+
+def _validator(
+    model: nn.Module, test: Records, task: Literal["classification", "regression"], seed: int
+) -> Callable[[torch.Tensor], float]:
+    """Return what scores a flat model on the coordinator's validation records.
+
+    They are a fifth of the test records, at most 1000, drawn by the run's seed: baselines that
+    value parties by validation see part of what everybody is measured on, to their advantage.
+    """
+    count = min(_VALIDATION_MOST, math.ceil(_VALIDATION_SHARE * len(test)))
+    order = torch.randperm(len(test), generator=torch_stream(seed, "validation records"))
+    chosen = order[:count].sort().values
+    records = Records(test.features[chosen], test.labels[chosen])
+
+    def validate(weights: torch.Tensor) -> float:
+        load_flat(model, weights)
+        return evaluate(model, records, task)["score"]
+
+    return validate
 
 
 def _spec(

@@ -6,7 +6,7 @@ or a baseline. Methods are registered by name in :data:`METHODS`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -44,6 +44,9 @@ class Terms:
         The initial model, flat ``(D,) float32``.
     settings
         The fair rewards' resolved settings (baselines read the bounds they share with them).
+    validate
+        Returns the score of a flat model ``(D,)`` on validation records that the coordinator
+        holds, or None where it holds none. Only baselines that need such records ask for it.
     """
 
     seed: int
@@ -54,6 +57,7 @@ class Terms:
     shapes: tuple[tuple[int, ...], ...]
     initial: torch.Tensor
     settings: CgsvSettings
+    validate: Callable[[torch.Tensor], float] | None = None
 
     @property
     def size(self) -> int:
