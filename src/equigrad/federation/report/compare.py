@@ -123,7 +123,7 @@ def _row(name: str, place: RunFolder, run: Run) -> RunRow:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Number the names that come twice: ``run``, ``run (2)``."""
+    """Return the names, numbered where one comes twice: ``run``, ``run (2)``."""
     seen: dict[str, int] = {}
     unique = []
     for name in names:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from equigrad.contribution import RULES
+from equigrad.federation.config.schema import PartyConfig
 from equigrad.federation.report.flags import flag_spans
 from equigrad.federation.report.inline import inline_svg
 from equigrad.federation.report.plots.canvas import Plot
@@ -55,7 +56,7 @@ def report_html(
         refusals=[(r.index, p, *why) for r in run.rounds for p, why in r.refused.items()],
         void=[r.index for r in run.rounds if r.void],
         settings=_flat(run.start.get("settings", {})),
-        config=_flat({key: value for key, value in config.items() if value is not None}),
+        config=_flat({**config, "party": _particulars(config.get("party", []))}),
         config_sealed=config_sealed,
     )
 
@@ -110,18 +111,30 @@ def _described(registry: Any, name: str | None) -> tuple[str, str] | None:
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as ``(dotted key, value)``, in their order; None is left out."""
+    """Return nested settings as ``(dotted key, value)``, in their order, without unset ones."""
     rows: list[tuple[str, str]] = []
     for key, value in settings.items():
         if isinstance(value, Mapping):
             rows += _flat(value, f"{above}{key}.")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            for index, entry in enumerate(value):
-                rows += _flat(entry, f"{above}{key}[{entry.get('name', index)}].")
         elif value is not None and value != []:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            rows.append((f"{above}{key}", shown))
+            rows.append((f"{above}{key}", _written(value)))
     return rows
+
+
+def _particulars(parties: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what the run file says of each party beyond the defaults, in one line each."""
+    usual = PartyConfig(name="x").model_dump() | {"name": None}
+    lines = {}
+    for party in parties:
+        own = {k: v for k, v in party.items() if k != "name" and v != usual.get(k)}
+        lines[str(party.get("name"))] = "; ".join(f"{k} = {_written(v)}" for k, v in own.items())
+    return {name: line or "nothing particular" for name, line in lines.items()}
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_written, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _percent(value: float | None) -> str:

@@ -48,7 +48,7 @@ def agreement(run: Run) -> Plot | None:
     if count <= _WRITTEN_UP_TO:
         for i, j in np.ndindex(count, count):
             ink = "#ffffff" if abs(cosines[i, j]) > 0.6 else "#222222"
-            text = f"{cosines[i, j]:.2f}".replace("-", "\u2212")
+            text = f"{round(float(cosines[i, j]), 2) + 0.0:.2f}".replace("-", "\u2212")
             axes.text(j + 0.5, i + 0.5, text, color=ink, fontsize=7.5, ha="center", va="center")
     bar = figure.colorbar(mesh, ax=axes, shrink=0.8, aspect=24)
     bar.outline.set_visible(False)

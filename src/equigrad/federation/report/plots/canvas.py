@@ -46,6 +46,7 @@ PAPER = "#fefefe"
 # out, as it cannot be seen on white.
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#7f7f7f")
 _DASHES = ("-", "--", ":")
+_MARKERS = ("o", "s", "^")
 
 _FONTS = "system-ui, sans-serif"
 
@@ -78,15 +79,17 @@ class Style:
 
     colour: str
     dash: str
+    marker: str
 
 
 def styles(parties: Sequence[str]) -> dict[str, Style]:
-    """Return a style for each party: colours first, then dashes, repeating after 21."""
+    """Return a style for each party: colours first, then dashes and markers; again after 21."""
     count = len(_COLOURS)
-    return {
-        party: Style(_COLOURS[i % count], _DASHES[i // count % len(_DASHES)])
-        for i, party in enumerate(parties)
-    }
+    styles = {}
+    for i, party in enumerate(parties):
+        turn = i // count % len(_DASHES)
+        styles[party] = Style(_COLOURS[i % count], _DASHES[turn], _MARKERS[turn])
+    return styles
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> tuple[Figure, Axes]:

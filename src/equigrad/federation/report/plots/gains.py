@@ -65,7 +65,7 @@ def _rows(pairs: Known, style: Mapping[str, Style], regression: bool, what: str)
     names = [label(row.party) + (" (flagged)" if row.flags else "") for row, _, _ in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(-0.6, len(pairs) - 0.4)
-    axes.margins(x=0.1)
+    axes.margins(x=0.15)
     axes.grid(visible=False, axis="y")
     _axis(axes, regression, what)
     open_dot = Line2D([], [], marker="o", color=MUTED, markerfacecolor=PAPER, linestyle="")

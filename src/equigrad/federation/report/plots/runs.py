@@ -28,15 +28,17 @@ def runs(comparison: Comparison) -> Plot:
         figure, axes = new_figure(7.2, max(2.0, 1.0 + 0.34 * len(rows)))
         for i, row in enumerate(rows):
             y = len(rows) - 1 - i
-            s = row.summary
+            s = row.summary.everybody
             if s.min_final is not None and s.max_final is not None and s.mean_final is not None:
                 axes.plot([s.min_final, s.max_final], [y, y], color=MUTED, linewidth=1, zorder=1)
                 axes.plot(s.mean_final, y, "|", color=INK, markersize=15, zorder=3)
             for party in comparison.parties:
                 score = comparison.scores[party][i]
                 if score is not None:
-                    colour = style[party].colour if few else MUTED
-                    axes.plot(score, y, "o", color=colour, markersize=5, alpha=0.85, zorder=2)
+                    colour, marker = (
+                        (style[party].colour, style[party].marker) if few else (MUTED, "o")
+                    )
+                    axes.plot(score, y, marker, color=colour, markersize=5, alpha=0.85, zorder=2)
         axes.set_yticks(range(len(rows)), [label(row.run, 28) for row in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.grid(visible=False, axis="y")
@@ -49,7 +51,14 @@ def runs(comparison: Comparison) -> Plot:
         if few:
             names += [label(party) for party in comparison.parties]
             handles += [
-                Line2D([], [], color=style[party].colour, marker="o", markersize=5, linestyle="")
+                Line2D(
+                    [],
+                    [],
+                    color=style[party].colour,
+                    marker=style[party].marker,
+                    markersize=5,
+                    linestyle="",
+                )
                 for party in comparison.parties
             ]
         axes.legend(
@@ -61,7 +70,7 @@ def runs(comparison: Comparison) -> Plot:
             fontsize=8,
             labelcolor=MUTED,
         )
-        known = [(r.run, r.summary.mean_final) for r in rows if r.summary.mean_final is not None]
-        told = "; ".join(f"{name}: {mean:.3f}" for name, mean in known)
+        known = [(row.run, row.summary.everybody.mean_final) for row in rows]
+        told = "; ".join(f"{name}: {mean:.3f}" for name, mean in known if mean is not None)
         title = "Where each run left its parties"
         return Plot("runs", title, f"Mean final scores. {told}.", svg(figure, "runs"))
