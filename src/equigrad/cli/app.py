@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from equigrad.cli.compare import compare
 from equigrad.cli.data import data_app
 from equigrad.cli.init import init
 from equigrad.cli.output import say
@@ -49,6 +50,7 @@ for _name, _command in (
     ("resume", resume),
     ("report", report),
     ("verify", verify),
+    ("compare", compare),
 ):
     app.command(_name)(_command)
 app.add_typer(data_app, name="data")

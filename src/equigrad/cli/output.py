@@ -64,11 +64,12 @@ def show_table(
     *,
     title: str | None = None,
     left: int = 1,
+    right: int = 1,
 ) -> None:
-    """Print a table: the first ``left`` columns and the last as text, the others as numbers."""
+    """Print a table: the first ``left`` and last ``right`` columns as text, others as numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for i, name in enumerate(columns):
-        as_text = i < left or i == len(columns) - 1
+        as_text = i < left or i >= len(columns) - right
         table.add_column(name, justify="left" if as_text else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))

@@ -1,5 +1,6 @@
 """``equigrad verify``: recompute a run's values, reputations and rewards from its record."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -33,16 +34,15 @@ def verify(
             raise typer.Exit(error.exit_code) from None
         raise
     if as_json:
-        emit_json(
-            {
-                "folder": str(folder),
-                "holds": True,
-                "rounds": result.rounds,
-                "head": result.head,
-                "checks": dict(result.checks),
-            }
-        )
+        emit_json({"folder": str(folder), "holds": True, **asdict(result)})
         return
-    rows = [(name, str(count), "holds") for name, count in result.checks]
-    show_table(("check", "times", "result"), rows)
+    show_table(
+        ("check", "times", "result"), [(k, str(n), "holds") for k, n in result.checks.items()]
+    )
+    if not result.recomputed:
+        note("This method's values do not follow from the record: they were not recomputed.")
+    if not result.exact:
+        note("Recomputed numbers agree within rounding: the run was made on another platform.")
+    if not result.finished:
+        note(f"The run is not finished. Go on with: equigrad resume {folder}")
     note(f"The record of {result.rounds} rounds holds. Its head: {result.head}")
