@@ -215,7 +215,7 @@ def main() -> None:
     report = Report("Contribution values: speed and memory")
     quick = options.quick
     exact_sizes(report, repeats=5 if quick else 21)
-    against_vectors(report, [8, 10, 12] if quick else [8, 10, 11, 12], 1 if quick else 5)
+    against_vectors(report, [8, 10, 12] if quick else [8, 10, 11, 12], 1 if quick else 3)
     against_pydvl(report, [8, 10] if quick else [8, 10, 12], 1 if quick else 3)
     sampled(report, repeats=1 if quick else 5)
     memory(report)

@@ -112,11 +112,13 @@ def test_share_of_coalitions_that_cancel():
 
 
 def test_values_sum_to_one_when_the_uploads_nearly_cancel():
-    # the aggregate's squared norm is 8e-12 of the trace: rounding shows in all but the sum
-    uploads = [[1.0, 0.3, 0.1], [-1.0, -0.3, -0.1 + 4e-6], [1e-7, 0.0, 2e-7]]
-    found = exact(uploads, np.ones(3))
-    assert np.abs(found.values).max() > 0
-    assert abs(found.values.sum() - 1.0) <= 1e-10
+    uploads, _ = draw(2, 7, 50)
+    uploads[6] = 5e-6 * np.linalg.norm(uploads[0]) / np.sqrt(50) - uploads[:6].sum(axis=0)
+    game = cosine_game(gram(uploads), np.ones(7))
+    assert game.threshold < game.total < 100 * game.threshold
+    everybody = game.coalition_values(np.ones((1, 7)))[0]
+    assert abs(everybody - 1.0) > 1e-10  # rounding shows here, but not in the sum
+    assert abs(exact(uploads, np.ones(7)).values.sum() - 1.0) <= 1e-10
 
 
 def test_a_coalition_counts_as_zero_up_to_the_stated_share_of_the_trace():

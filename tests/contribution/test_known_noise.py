@@ -83,7 +83,7 @@ def test_worked_example():
 
 @pytest.mark.parametrize("name", sorted(set(RULES) - {ShapFed.name}))
 def test_without_noise_every_bit_is_the_same(name):
-    X = gram(clean_uploads(30))
+    X = gram(clean_uploads(30) * np.array([[0.5], [1.0], [2.0], [3.0]]))
     C = correct_gram(X, Noise(np.zeros(N), 30))
     assert C.tobytes() == X.tobytes()
     one, two = (RULES[name]().value(M, np.ones(N), np.random.default_rng(1)) for M in (X, C))
@@ -109,7 +109,7 @@ def test_consensus_under_noise():
     C = np.array([[1.0, 0.4, 0.2], [0.4, 3.0, 0.1], [0.2, 0.1, -0.5]])
     noise = Noise(np.array([0.0, 0.1, 0.3]), 5)
     assert consensus(C, noise) == pytest.approx(1.4 / (2 * 3.5), abs=1e-12)
-    assert consensus(-np.eye(2), Noise(np.ones(2), 5)) == 0.0
+    assert consensus([[-1.0, 0.5], [0.5, -1.0]], Noise(np.ones(2), 5)) == 0.0
     assert consensus(np.array([[-1.0]]), Noise(np.ones(1), 5)) == 1.0
 
 

@@ -40,6 +40,13 @@ def test_only_the_classifier_counts():
     np.testing.assert_array_equal(rule.value(uploads, np.ones(3)).values, before)
 
 
+def test_rows_that_cancel_to_rounding_are_worth_nothing():
+    uploads = np.random.default_rng(2).normal(size=(7, 30))
+    uploads[6] = -uploads[:6].sum(axis=0)
+    rule = ShapFed(ClassifierLayer(0, classes=1, in_features=30))
+    assert (rule.value(uploads, np.ones(7)).values == 0).all()
+
+
 def test_classifier_must_be_named_and_fit_the_task():
     with pytest.raises(ConfigError, match="classifier layer"):
         ShapFed()
@@ -55,5 +62,7 @@ def test_uploads_must_hold_the_classifier():
     rule = ShapFed(ClassifierLayer(4, classes=2, in_features=3, bias_offset=10))
     with pytest.raises(UploadError, match="at least 12"):
         rule.value(np.zeros((2, 11)), np.ones(2))
+    with pytest.raises(UploadError, match="at least 10"):
+        ShapFed(ClassifierLayer(4, classes=2, in_features=3)).value(np.zeros((2, 9)), np.ones(2))
     with pytest.raises(UploadError, match="upload 1"):
         rule.value(np.array([[0.0] * 12, [np.inf] * 12]), np.ones(2))
