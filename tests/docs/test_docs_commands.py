@@ -10,7 +10,7 @@ import pytest
 from documented import ROOT, Block, Command, blocks, commands, name, pages, shape
 
 # These change the machine or take minutes; other tests look at what can be looked at.
-NOT_RUN = {"make", "git", "pip", "cd", "pre-commit", "export"}
+NOT_RUN = {"make", "pip", "pre-commit", "source"}
 RUN = {"env", "equigrad", "python", "pytest"}
 
 TEXTS = {name(page): page.read_text(encoding="utf-8") for page in pages()}
