@@ -75,6 +75,12 @@ def test_who_draws_is_seen_and_nothing_is_changed(layer, draws):
     assert not any(module.training for module in model.modules())
 
 
+def test_frozen_modules_do_not_draw():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5), nn.BatchNorm1d(3))
+    assert uses_global_rng(model, torch.ones(4, 3), frozen=[model[2]])
+    assert not uses_global_rng(model, torch.ones(1, 3), frozen=[model[1], model[2]])
+
+
 def test_the_text_cnn_draws_and_the_mlp_does_not():
     text, table = ModelInput((9,), 2, vocabulary=20), ModelInput((9,), 2)
     assert uses_global_rng(build_model("text-cnn", text, {}, 0), text.example())

@@ -8,7 +8,7 @@ Pure library: a description of the data goes in (:class:`ModelInput`), a checked
 from equigrad.models import cnn, logistic, mlp, paper_cnn, text_cnn
 from equigrad.models.base import MODELS, ModelFactory, ModelInput
 from equigrad.models.build import build_model, resolve_factory
-from equigrad.models.check import check_model, set_training_mode
+from equigrad.models.check import check_model
 from equigrad.models.flat import (
     flatten,
     layer_sizes,
@@ -18,6 +18,7 @@ from equigrad.models.flat import (
     parameter_slices,
     vector_sha256,
 )
+from equigrad.models.modes import set_training_mode
 from equigrad.models.randomness import private_rng, uses_global_rng
 
 __all__ = [

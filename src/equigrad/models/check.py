@@ -14,10 +14,10 @@ from torch.nn.parameter import is_lazy
 
 from equigrad.errors import ModelError
 from equigrad.models.base import ModelInput
-from equigrad.models.modes import preserved
+from equigrad.models.modes import preserved, set_training_mode
 from equigrad.models.randomness import private_rng
 
-__all__ = ["check_model", "set_training_mode"]
+__all__ = ["check_model"]
 
 
 def check_model(
@@ -71,13 +71,6 @@ def check_model(
             f"changes those of {_names(model, stubborn)}. Leave them out of the model."
         )
     return moving
-
-
-def set_training_mode(model: nn.Module, frozen: tuple[nn.Module, ...]) -> None:
-    """Put ``model`` into training mode, except the ``frozen`` modules, in place."""
-    model.train()
-    for module in frozen:
-        module.eval()
 
 
 def _check_parameters(model: nn.Module) -> None:

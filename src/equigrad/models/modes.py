@@ -1,12 +1,19 @@
 """Leave a model as it was found: its modes (training or evaluation) and its buffers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "preserved"]
+__all__ = ["evaluating", "preserved", "set_training_mode"]
+
+
+def set_training_mode(model: nn.Module, frozen: Iterable[nn.Module]) -> None:
+    """Put ``model`` into training mode, except the ``frozen`` modules, in place."""
+    model.train()
+    for module in frozen:
+        module.eval()
 
 
 @contextmanager

@@ -6,13 +6,13 @@ and restored afterwards. Models that draw nothing (:func:`uses_global_rng`) neve
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from equigrad.models.modes import preserved
+from equigrad.models.modes import preserved, set_training_mode
 
 __all__ = ["private_rng", "uses_global_rng"]
 
@@ -37,7 +37,9 @@ def private_rng(seed: int, device: torch.device | str = "cpu") -> Iterator[None]
         yield
 
 
-def uses_global_rng(model: nn.Module, batch: torch.Tensor) -> bool:
+def uses_global_rng(
+    model: nn.Module, batch: torch.Tensor, *, frozen: Iterable[nn.Module] = ()
+) -> bool:
     """Return whether a forward pass in training mode draws from PyTorch's global generator.
 
     Dropout does. Model, buffers, modes and the generators are afterwards as before. Random numbers
@@ -49,10 +51,12 @@ def uses_global_rng(model: nn.Module, batch: torch.Tensor) -> bool:
         Any model.
     batch
         Features ``(n, *shape)`` on the model's device.
+    frozen
+        Modules that stay in evaluation mode.
     """
     with private_rng(0, batch.device), preserved(model), torch.no_grad():
         before = _generator_states(batch.device)
-        model.train()
+        set_training_mode(model, frozen)
         model(batch)
         after = _generator_states(batch.device)
     return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))

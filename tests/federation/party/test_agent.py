@@ -313,6 +313,14 @@ def test_specifications_can_be_sent_to_other_processes():
     assert pickle.dumps(particulars)
 
 
+def test_records_are_moved_to_a_device_once():
+    records = made_up(TABLE, 3)
+    there = records.to(torch.device("meta"))
+    assert there.features.device.type == there.labels.device.type == "meta"
+    assert records.to(torch.device("meta")) is there
+    assert records.to(torch.device("cpu")) is records
+
+
 def test_records_need_a_label_each():
     with pytest.raises(DataError, match="one label each"):
         type(made_up(TABLE, 3))(torch.zeros(3, 6), torch.zeros(2))

@@ -200,6 +200,14 @@ def test_frozen_statistics_stay_and_their_scale_is_trained():
     assert not torch.equal(model[1].weight, scale)
 
 
+def test_one_record_is_enough_for_a_model_with_frozen_statistics():
+    model = WithBatchNorm()
+    frozen = check_model(model, TABLE, buffers="freeze")
+    config = TrainingConfig(batch_size=8)
+    made = LocalTrainer(model, made_up(TABLE, 1), config, "classification", frozen=frozen)
+    assert made.train(flatten(model), 0, stream()).update.any()
+
+
 def test_parameters_that_take_no_part_do_not_move():
     model = nn.Sequential(nn.Linear(6, 3))
     model.idle = nn.Parameter(torch.ones(2))

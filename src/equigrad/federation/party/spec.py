@@ -36,6 +36,7 @@ class Records:
 
     features: torch.Tensor
     labels: torch.Tensor
+    _moved: dict[torch.device, "Records"] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.features) or self.labels.shape != (len(self.features),):
@@ -56,8 +57,13 @@ class Records:
         )
 
     def to(self, device: torch.device) -> "Records":
-        """Return the records on ``device``."""
-        return Records(self.features.to(device), self.labels.to(device))
+        """Return the records on ``device``; parties that share records share the copy."""
+        if device == self.features.device:
+            return self
+        if device not in self._moved:
+            moved = Records(self.features.to(device), self.labels.to(device))
+            return self._moved.setdefault(device, moved)
+        return self._moved[device]
 
 
 def model_input(dataset: Dataset) -> ModelInput:

@@ -131,7 +131,7 @@ class LocalTrainer:
         self._parameters = trainable(model)
         self._keep = training.optimizer_state == "keep"
         self._plain = training.optimizer == "SGD" and not training.options
-        self._draws = uses_global_rng(model, records.features[:2])
+        self._draws = uses_global_rng(model, records.features[:2], frozen=frozen)
         check_training(model, training)
 
     def train(
