@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from equigrad.contribution import gram
 from equigrad.errors import ConfigError
-from equigrad.federation.appraisal import Appraisal, Evidence, History, appraise, make_rule
+from equigrad.federation.appraisal import appraise, make_rule
 from equigrad.federation.config.presets import PRESETS, CgsvSettings
+from equigrad.federation.evidence import Appraisal, Evidence, History
 
 ROBUST = replace(PRESETS["robust"], warmup=0)
 PAPER = PRESETS["paper"]

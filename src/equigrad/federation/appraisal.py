@@ -2,12 +2,12 @@
 
 A pure function. The coordinator calls it once a round; ``equigrad verify`` calls it again on what
 the record holds and must get the same numbers. It puts together what
-:mod:`equigrad.contribution` and :mod:`equigrad.reward` each do alone.
+:mod:`equigrad.contribution` and :mod:`equigrad.reward` each do alone; what goes in and comes out
+is described in :mod:`equigrad.federation.evidence`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,6 @@ from equigrad.contribution import (
 from equigrad.contribution.audit import (
     AuditReport,
     AuditSettings,
-    AuditState,
     check,
     membership,
     merge_gram,
@@ -35,6 +34,7 @@ from equigrad.contribution.audit import (
 )
 from equigrad.errors import ConfigError
 from equigrad.federation.config.presets import CgsvSettings
+from equigrad.federation.evidence import Appraisal, Evidence, History
 from equigrad.reward import (
     Mixing,
     PaperMixing,
@@ -47,112 +47,10 @@ from equigrad.reward import (
     uniform_weights,
 )
 
-__all__ = ["Appraisal", "Evidence", "History", "appraise", "make_rule"]
+__all__ = ["appraise", "make_rule"]
 
 Float64 = npt.NDArray[np.float64]
 _GAMMA_SLACK = 1e-4  # relative; float32 rounding of an honest upload stays far below it
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """All that a round's judgement rests on.
-
-    Attributes
-    ----------
-    round
-        t, from 0.
-    members
-        Who belongs to the consortium in this round, N names.
-    parties
-        Whose upload was admitted, n names in the members' order.
-    gram
-        ``(n, n) float64``, inner products of the uploads as they arrived.
-    overlap, reward_energy
-        ``(n, n)`` and ``(n,)``: ``h_ij = <u_j, vbar_i>`` and ``|vbar_i|^2`` with vbar_i the last
-        non-zero reward of party i (0: none yet).
-    records
-        ``(n,)``, records that the parties claim (used by the ``paper`` presets in round 0 only).
-    gamma
-        The upload norm that was asked for, or None.
-    n_params
-        D.
-    noise
-        What each party declared, one mapping each; empty for none.
-    """
-
-    round: int
-    members: tuple[str, ...]
-    parties: tuple[str, ...]
-    gram: Float64
-    overlap: Float64
-    reward_energy: Float64
-    records: Float64
-    gamma: float | None
-    n_params: int
-    noise: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class History:
-    """What earlier rounds left behind: the parties' standing and the audits' memory."""
-
-    standing: Standing = field(default_factory=lambda: Standing.fresh(()))
-    audits: AuditState = field(default_factory=AuditState)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON types; :meth:`from_json` restores them to the last bit."""
-        return {"standing": self.standing.to_json(), "audits": self.audits.to_json()}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "History":
-        """Return what :meth:`to_json` wrote."""
-        standing = Standing.from_json(data["standing"])
-        return cls(standing, AuditState.from_json(data["audits"]))
-
-
-@dataclass(frozen=True, eq=False)
-class Appraisal:
-    """One round's judgement; arrays ``(n,)`` run over the evidence's parties, 0 where excluded.
-
-    Attributes
-    ----------
-    caps
-        Factor on each upload, in (0, 1].
-    weights, value_weights
-        Aggregation weights (sum 1, or all 0 if nobody is left) and weights in the game.
-    valued
-        Names of the parties that were valued: present and not excluded.
-    rule
-        Name of the contribution rule that was used.
-    values
-        Contributions; ``half_width`` with them, if sampled.
-    kappa
-        Consensus of the round.
-    trust
-        How far the values can be trusted under declared noise; None without noise.
-    audit
-        The audits' report.
-    excluded
-        Members whose value, weight and reward are 0 in this round because of a flag.
-    reputation
-        ``(N,)`` over the members: r.
-    sharpened, ratios
-        s and q over the parties.
-    """
-
-    caps: Float64
-    weights: Float64
-    value_weights: Float64
-    valued: tuple[str, ...]
-    rule: str
-    values: Values
-    kappa: float
-    trust: Trust | None
-    audit: AuditReport
-    excluded: tuple[str, ...]
-    reputation: Float64
-    sharpened: Float64
-    ratios: Float64
 
 
 def make_rule(name: str, n_parties: int, settings: CgsvSettings) -> ContributionRule:

@@ -7,17 +7,15 @@ a round is void.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from equigrad.errors import QuorumError
-from equigrad.federation.admission import Refusal, admit
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.gathering import Answers, Requests, finite, gather, nobody
 from equigrad.federation.journal import Journal
 from equigrad.federation.membership import Membership
+from equigrad.federation.memory import Memory
 from equigrad.federation.messages import (
     Delivery,
     Failure,
@@ -30,7 +28,6 @@ from equigrad.federation.messages import (
     NormRequest,
     StandaloneReply,
     StandaloneRequest,
-    TrainReply,
     TrainRequest,
 )
 from equigrad.federation.methods.base import Intake, Method, Plan, Settlement, Terms
@@ -38,58 +35,7 @@ from equigrad.federation.progress import PartyProgress, ProgressListener
 from equigrad.federation.record.canonical import sha256_array
 from equigrad.federation.transport.base import Transport
 
-__all__ = ["Coordinator", "Memory"]
-
-
-@dataclass
-class Memory:
-    """What the coordinator itself remembers between rounds (the method remembers the rest).
-
-    Attributes
-    ----------
-    next_round
-        The round to be played next.
-    void
-        Void rounds in a row.
-    acknowledged
-        By party, the last round whose delivery it has applied; -1 for none.
-    starts
-        Models that late joiners start from and have not acknowledged yet: party -> (round, model).
-    scores
-        The last known score of each party's model.
-    """
-
-    next_round: int = 0
-    void: int = 0
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    starts: dict[str, tuple[int, torch.Tensor]] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-
-
-class _Requests(Mapping[str, Message]):
-    """Requests built when read, so that N rewards never lie in memory together."""
-
-    def __init__(self, parties: Sequence[str], build: Callable[[str], Message]) -> None:
-        self._parties = tuple(parties)
-        self._build = build
-
-    def __getitem__(self, party: str) -> Message:
-        return self._build(party)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parties)
-
-    def __len__(self) -> int:
-        return len(self._parties)
-
-
-@dataclass
-class _Answers:
-    """The outcome of one training exchange, sorted by the members' order."""
-
-    admitted: dict[str, TrainReply]
-    absent: dict[str, str]
-    refused: dict[str, Refusal]
+__all__ = ["Coordinator"]
 
 
 class Coordinator:
@@ -148,7 +94,7 @@ class Coordinator:
             else:
                 self._tell_failure(party, reply, "could not train alone")
             self.progress.standalone(done, len(parties))
-        metrics = [_finite(reached.get(party)) for party in parties]
+        metrics = [finite(reached.get(party)) for party in parties]
         self.journal.line("standalone", None, {"parties": list(parties), "metrics": metrics})
 
     def play(self) -> None:
@@ -185,7 +131,7 @@ class Coordinator:
             return FinishRequest(round=last, delivery=self._pending(party))
 
         replies: dict[str, FinishReply] = {}
-        requests = _Requests(members, build)
+        requests = Requests(members, build)
         for party, reply in self.transport.exchange(
             requests, deadline_s=self.config.round.deadline_s
         ):
@@ -213,8 +159,7 @@ class Coordinator:
             "left": list(left),
         }
         self.journal.line("announce", t, announced)
-        nobody = _Answers({}, dict.fromkeys(members, "no upload norm could be set"), {})
-        answers = self._ask_training(members, plan, t) if plan else nobody
+        answers = self._ask_training(members, plan, t) if plan else nobody(members)
         needed = max(1, math.ceil(self.config.round.quorum * len(members)))
         void = len(answers.admitted) < needed
         self._write_training(answers, t, needed, void)
@@ -230,7 +175,7 @@ class Coordinator:
         self._tell_round(t, members, answers, settlement)
 
     def _settle(
-        self, answers: _Answers, members: tuple[str, ...], plan: Plan | None, t: int
+        self, answers: Answers, members: tuple[str, ...], plan: Plan | None, t: int
     ) -> Settlement:
         replies = answers.admitted.values()
         intake = Intake(
@@ -276,7 +221,7 @@ class Coordinator:
                 norms[party] = reply.norm
         return {party: norms[party] for party in members if party in norms}
 
-    def _ask_training(self, members: Sequence[str], plan: Plan, t: int) -> _Answers:
+    def _ask_training(self, members: Sequence[str], plan: Plan, t: int) -> Answers:
         evaluate = t % self.config.evaluation.every == 0
 
         def build(party: str) -> Message:
@@ -289,39 +234,28 @@ class Coordinator:
                 evaluate=evaluate,
             )
 
-        came: dict[str, TrainReply | Refusal | Failure] = {}
-        requests = _Requests(members, build)
-        for party, reply in self.transport.exchange(
-            requests, deadline_s=self.config.round.deadline_s
-        ):
-            if party in came:  # an engine that breaks its promise, or a replayed answer
-                came[party] = Refusal(party, "duplicate", f"Party {party!r} answered twice.")
-            elif isinstance(reply, Failure):
-                came[party] = reply
-            else:
-                came[party] = admit(
-                    party, reply, round_=t, size=self.terms.size, max_bytes=self._max_bytes
-                )
-        return self._sort(members, came)
-
-    def _sort(
-        self, members: Sequence[str], came: Mapping[str, TrainReply | Refusal | Failure]
-    ) -> _Answers:
-        answers = _Answers({}, {}, {})
-        for party in members:
-            match came.get(party, Failure(party, "lost", "the engine returned nothing")):
-                case TrainReply() as reply:
-                    answers.admitted[party] = reply
-                    self._acknowledge(party, reply.delivered)
-                    if "score" in reply.metrics:
-                        self.memory.scores[party] = reply.metrics["score"]
-                case Refusal() as refusal:
-                    answers.refused[party] = refusal
-                    self.progress.message("warning", f"Refused ({refusal.flag}): {refusal.detail}")
-                case Failure() as failure:
-                    answers.absent[party] = failure.reason
-                    self._tell_failure(party, failure, "is absent")
+        requests = Requests(members, build)
+        deadline = self.config.round.deadline_s
+        answers = gather(
+            self.transport.exchange(requests, deadline_s=deadline),
+            members,
+            round_=t,
+            size=self.terms.size,
+            max_bytes=self._max_bytes,
+        )
+        self._note(answers)
         return answers
+
+    def _note(self, answers: Answers) -> None:
+        """Remember what the parties acknowledged and reached; tell who is missing."""
+        for party, reply in answers.admitted.items():
+            self._acknowledge(party, reply.delivered)
+            if "score" in reply.metrics:
+                self.memory.scores[party] = reply.metrics["score"]
+        for refusal in answers.refused.values():
+            self.progress.message("warning", f"Refused ({refusal.flag}): {refusal.detail}")
+        for party, failure in answers.absent.items():
+            self._tell_failure(party, failure, "is absent")
 
     def _acknowledge(self, party: str, delivered: int) -> None:
         """Believe a party's word on what it applied only as far as it was really sent."""
@@ -342,15 +276,15 @@ class Coordinator:
             return self.memory.starts[party][0]
         return self.method.pending(party, self.memory.acknowledged.get(party, -1))
 
-    def _write_training(self, answers: _Answers, t: int, needed: int, void: bool) -> None:
+    def _write_training(self, answers: Answers, t: int, needed: int, void: bool) -> None:
         replies = answers.admitted
         body = {
             "parties": list(replies),
             "uploads": [sha256_array(reply.upload) for reply in replies.values()],
             "norms": [float(reply.upload.double().norm()) for reply in replies.values()],
             "records": [reply.records for reply in replies.values()],
-            "metrics": [_finite(reply.metrics or None) for reply in replies.values()],
-            "absent": answers.absent,
+            "metrics": [finite(reply.metrics or None) for reply in replies.values()],
+            "absent": {party: failure.reason for party, failure in answers.absent.items()},
             "refused": {p: [r.flag, r.detail] for p, r in answers.refused.items()},
             "quorum": {"needed": needed, "answered": len(replies), "void": void},
         }
@@ -361,7 +295,7 @@ class Coordinator:
         self.progress.message("warning", f"{party} {what} ({why}).")
 
     def _tell_round(
-        self, t: int, members: Sequence[str], answers: _Answers, settlement: Settlement
+        self, t: int, members: Sequence[str], answers: Answers, settlement: Settlement
     ) -> None:
         rows = []
         for party in members:
@@ -381,16 +315,9 @@ class Coordinator:
         self.progress.round_done(t, self.config.rounds, rows)
 
 
-def _state(party: str, answers: _Answers, *, excluded: bool) -> Any:
+def _state(party: str, answers: Answers, *, excluded: bool) -> Any:
     if party in answers.refused:
         return "refused"
     if party in answers.absent:
         return "absent"
     return "excluded" if excluded else "present"
-
-
-def _finite(metrics: Mapping[str, float] | None) -> dict[str, float | None] | None:
-    """Return measurements fit for the record: NaN and inf become null."""
-    if metrics is None:
-        return None
-    return {k: v if math.isfinite(v) else None for k, v in metrics.items()}

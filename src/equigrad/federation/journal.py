@@ -5,18 +5,16 @@ It knows the run folder (:mod:`equigrad.federation.record`) and nothing of what 
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 
+from equigrad.federation.memory import Memory
 from equigrad.federation.methods.base import Method, MethodState
 from equigrad.federation.record.chain import RecordWriter
 from equigrad.federation.record.checkpoint import Checkpoint, save_checkpoint
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.transport.base import Transport
-
-if TYPE_CHECKING:
-    from equigrad.federation.coordinator import Memory
 
 __all__ = ["Journal", "recall"]
 
@@ -50,7 +48,7 @@ class Journal:
         self._mark = now
         self.folder.add_timing(entry)
 
-    def checkpoint(self, memory: "Memory", method: Method, transport: Transport) -> None:
+    def checkpoint(self, memory: Memory, method: Method, transport: Transport) -> None:
         """Make the present state the one that a resumed run goes on from."""
         self._writer.sync()
         state = method.save()
@@ -89,7 +87,7 @@ class Journal:
         self.close()
 
 
-def recall(checkpoint: Checkpoint, memory: "Memory", method: Method, transport: Transport) -> None:
+def recall(checkpoint: Checkpoint, memory: Memory, method: Method, transport: Transport) -> None:
     """Put the coordinator's memory, the method and the parties back to a checkpoint's state."""
     facts = checkpoint.facts
     memory.next_round = int(facts["next_round"])

@@ -10,8 +10,10 @@ from safetensors.torch import save
 
 from equigrad.errors import RecordError
 from equigrad.federation.config.schema import RunConfig
-from equigrad.federation.coordinator import Coordinator, Memory
+from equigrad.federation.coordinator import Coordinator
+from equigrad.federation.gathering import finite
 from equigrad.federation.journal import Journal, recall
+from equigrad.federation.memory import Memory
 from equigrad.federation.messages import FinishReply
 from equigrad.federation.methods import METHODS
 from equigrad.federation.methods.base import Method
@@ -154,9 +156,9 @@ def _finish(
         files[path.name] = sha256_file(path)
     body = {
         "parties": list(replies),
-        "metrics": [dict(reply.metrics) for reply in replies.values()],
+        "metrics": [finite(reply.metrics) for reply in replies.values()],
         "digests": [reply.digest for reply in replies.values()],
-        COORDINATOR: setup.measure(method.model()),
+        COORDINATOR: finite(setup.measure(method.model())),
         "models": files,
     }
     journal.line("finish", None, body)

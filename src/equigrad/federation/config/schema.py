@@ -208,6 +208,19 @@ class RoundConfig(_Section):
     max_upload_mb: PositiveFloat | None = Field(
         None, description="Largest upload in MB; default: what the model needs."
     )
+    secure_aggregation: bool = Field(
+        False, description="Refused if true: values by party cannot be had from sums alone."
+    )
+
+    @field_validator("secure_aggregation")
+    @classmethod
+    def _sums_have_no_values(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "expected false, got true: under secure aggregation the coordinator sees only the "
+                "sum of the uploads, so no party's contribution can be told and no reward be fair"
+            )
+        return value
 
 
 class EvaluationConfig(_Section):

@@ -12,7 +12,8 @@ import torch
 
 from equigrad.contribution import gram
 from equigrad.federation.aggregate import weighted_sum
-from equigrad.federation.appraisal import Appraisal, Evidence, History, appraise
+from equigrad.federation.appraisal import appraise
+from equigrad.federation.evidence import Appraisal, Evidence, History
 from equigrad.federation.messages import Delivery
 from equigrad.federation.methods.base import (
     METHODS,

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from equigrad.federation.appraisal import Appraisal, Evidence, History
 from equigrad.federation.config.presets import CgsvSettings
+from equigrad.federation.evidence import Appraisal, Evidence, History
 from equigrad.federation.record.canonical import encode_matrix
 from equigrad.reward import Masks, cosines
 

@@ -8,7 +8,6 @@ model files are compared with the digests in the last line.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from equigrad.errors import RecordError, VerificationError
-from equigrad.federation.appraisal import Appraisal, Evidence, History, appraise
+from equigrad.federation.appraisal import appraise
 from equigrad.federation.config.presets import CgsvSettings, resolve
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.evidence import Appraisal, Evidence, History
 from equigrad.federation.methods import METHODS
 from equigrad.federation.methods.lines import appraise_body
+from equigrad.federation.record.agreement import TOLERANCE, VerifyResult, fault, same, where
 from equigrad.federation.record.canonical import decode_matrix, plain, sha256_file, sha256_json
 from equigrad.federation.record.chain import Line, iter_record
 from equigrad.federation.record.folder import RunFolder
@@ -31,44 +32,8 @@ __all__ = ["VerifyResult", "verify"]
 
 Float64 = npt.NDArray[np.float64]
 
-_TOLERANCE = 1e-9
-"""Numbers recomputed on another platform may differ by rounding; on one platform they agree."""
-
 _MEASURED = 1e-5
 """Relative agreement of sums over float32 vectors with what follows from the Gram matrix."""
-
-
-@dataclass
-class VerifyResult:
-    """What was checked.
-
-    Attributes
-    ----------
-    checks
-        Number of comparisons by what they compared, in the order of first comparison.
-    rounds
-        Number of settled rounds.
-    head
-        Hash of the record's last line, which seals the whole record: keep it elsewhere.
-    exact
-        Whether every recomputed number agreed to the last bit (else: within 1e-9).
-    finished
-        Whether the record has its last line.
-    recomputed
-        Whether the method's values follow from the record (baselines: only the chain, the quorum
-        and the models were checked).
-    """
-
-    checks: dict[str, int] = field(default_factory=dict)
-    rounds: int = 0
-    head: str = ""
-    exact: bool = True
-    finished: bool = False
-    recomputed: bool = True
-
-    def count(self, what: str, number: int = 1) -> None:
-        """Add ``number`` comparisons of ``what``."""
-        self.checks[what] = self.checks.get(what, 0) + number
 
 
 def verify(folder: Path | str) -> VerifyResult:
@@ -101,7 +66,7 @@ def verify(folder: Path | str) -> VerifyResult:
         except (KeyError, TypeError, ValueError, IndexError, RecordError) as error:
             if isinstance(error, VerificationError):
                 raise
-            text = f"{_where(line)}: expected a line as a run writes it, got a malformed one"
+            text = f"{where(line)}: expected a line as a run writes it, got a malformed one"
             raise VerificationError(f"{text} ({type(error).__name__}: {error}).") from error
     checker.end()
     _check_models(place, checker.files, result)
@@ -115,11 +80,6 @@ def _counted(start: Line, lines: Iterator[Line], result: VerifyResult) -> Iterat
         result.head = line.hash
         result.count("lines of the chain")
         yield line
-
-
-def _where(line: Line) -> str:
-    of_round = "" if line.round is None else f" of round {line.round}"
-    return f"record.jsonl, line {line.index + 1} ({line.stage}{of_round})"
 
 
 def _check_models(place: RunFolder, files: Mapping[str, str], result: VerifyResult) -> None:
@@ -152,7 +112,7 @@ class _Checker:
         self._appraised: tuple[Evidence, Appraisal] | None = None
         self._energy: dict[str, float] = {}
         result.recomputed = METHODS[config.method].recomputable
-        _same(start, "settings", start.body["settings"], plain(self.settings.facts()), result)
+        same(start, "settings", start.body["settings"], plain(self.settings.facts()), result)
 
     def take(self, line: Line) -> None:
         """Check one line after the first."""
@@ -160,10 +120,10 @@ class _Checker:
             self._aside(line)
             return
         if line.stage != self._due and (self.result.recomputed or self._due == "announce"):
-            raise _fault(line, f"expected the stage {self._due!r} here")
+            raise fault(line, f"expected the stage {self._due!r} here")
         expected = self._round + 1 if line.stage == "announce" else self._round
         if line.round != expected:
-            raise _fault(line, f"expected round {expected}")
+            raise fault(line, f"expected round {expected}")
         getattr(self, f"_{line.stage}")(line)
 
     def end(self) -> None:
@@ -180,14 +140,14 @@ class _Checker:
 
     def _aside(self, line: Line) -> None:
         if self._due != "announce" or self.result.finished:
-            raise _fault(line, "expected no such line here")
+            raise fault(line, "expected no such line here")
         if line.stage == "finish":
             self.result.finished = True
             self.files = dict(line.body["models"])
 
     def _announce(self, line: Line) -> None:
         if self.result.finished:
-            raise _fault(line, "expected nothing after the finish line")
+            raise fault(line, "expected nothing after the finish line")
         self._round += 1
         self._announced, self._due = line.body, "train"
         norms = line.body["gamma_norms"]
@@ -199,17 +159,17 @@ class _Checker:
         if self.result.recomputed and self._gamma is not None:
             rounds, end = self.config.rounds, self.settings.gamma_end
             gamma = gamma_at(self._round, rounds, self._gamma, end)
-            _same(line, "gamma", line.body["gamma"], gamma, self.result)
+            same(line, "gamma", line.body["gamma"], gamma, self.result)
 
     def _train(self, line: Line) -> None:
         members, body = self._announced["parties"], line.body
         quorum = body["quorum"]
         needed = max(1, math.ceil(self.config.round.quorum * len(members)))
-        _same(line, "quorum", quorum["needed"], needed, self.result)
-        _same(line, "quorum", quorum["answered"], len(body["parties"]), self.result)
-        _same(line, "quorum", quorum["void"], len(body["parties"]) < needed, self.result)
+        same(line, "quorum", quorum["needed"], needed, self.result)
+        same(line, "quorum", quorum["answered"], len(body["parties"]), self.result)
+        same(line, "quorum", quorum["void"], len(body["parties"]) < needed, self.result)
         heard = {*body["parties"], *body["absent"], *body["refused"]}
-        _same(line, "members", sorted(heard), sorted(members), self.result)
+        same(line, "members", sorted(heard), sorted(members), self.result)
         self._trained = body
         self._due = "announce" if quorum["void"] else "appraise"
 
@@ -222,26 +182,26 @@ class _Checker:
         generator = numpy_stream(self.config.seed, "permutations", round_=line.round or 0)
         appraisal, self.history = appraise(evidence, self.history, self.settings, generator)
         again = plain(appraise_body(evidence, appraisal, self.history))
-        _same(line, "fields", sorted(body), sorted(again), self.result)
+        same(line, "fields", sorted(body), sorted(again), self.result)
         for key, value in again.items():
             if key in _EVIDENCE:
                 continue
-            _same(line, _WORDS.get(key, key), body[key], value, self.result)
+            same(line, _WORDS.get(key, key), body[key], value, self.result)
         self._appraised = evidence, appraisal
 
     def _evidence(self, line: Line) -> Evidence:
         body = line.body
         gram = decode_matrix(body["C"])
         if not np.array_equal(gram, gram.T):
-            raise _fault(line, "expected a symmetric Gram matrix C")
+            raise fault(line, "expected a symmetric Gram matrix C")
         norms = np.array(self._trained["norms"], dtype=np.float64)
         if not np.allclose(np.diagonal(gram), norms**2, rtol=_MEASURED, atol=1e-30):
-            raise _fault(line, "expected the squares of the uploads' norms on the diagonal of C")
+            raise fault(line, "expected the squares of the uploads' norms on the diagonal of C")
         self.result.count("upload norms", len(norms))
         energy = np.array([0.0 if v is None else v for v in body["V"]], dtype=np.float64)
         known = [self._energy.get(party, 0.0) for party in body["parties"]]
         if not np.allclose(energy, known, rtol=_MEASURED, atol=1e-30):
-            raise _fault(line, "expected V to be the squared norms of the parties' last rewards")
+            raise fault(line, "expected V to be the squared norms of the parties' last rewards")
         self.result.count("reward norms", len(known))
         return Evidence(
             round=self._round,
@@ -262,25 +222,25 @@ class _Checker:
             return
         evidence, appraisal = self._appraised
         body = line.body
-        _same(line, "members", body["parties"], list(evidence.parties), self.result)
-        _same(line, "reward shares", body["s"], appraisal.sharpened.tolist(), self.result)
-        _same(line, "reward ratios", body["q"], appraisal.ratios.tolist(), self.result)
-        _same(line, "mask", body["mask"], self.settings.mask, self.result)
+        same(line, "members", body["parties"], list(evidence.parties), self.result)
+        same(line, "reward shares", body["s"], appraisal.sharpened.tolist(), self.result)
+        same(line, "reward ratios", body["q"], appraisal.ratios.tolist(), self.result)
+        same(line, "mask", body["mask"], self.settings.mask, self.result)
         kept = np.array(body["kept"], dtype=np.int64).reshape(len(evidence.parties), -1)
         self._check_sizes(line, kept, appraisal.ratios)
         share = (kept.sum(axis=1) / self.size).tolist()
-        _same(line, "reward sizes", body["share"], share, self.result)
+        same(line, "reward sizes", body["share"], share, self.result)
         self._remember(line, evidence, appraisal, kept)
 
     def _check_sizes(self, line: Line, kept: npt.NDArray[np.int64], ratios: Float64) -> None:
         rule = REWARD_RULES[self.settings.mask]
         if rule.verifiable:
             again = rule.counts_from_ratio(ratios, self.layer_sizes)
-            _same(line, "reward sizes", kept.tolist(), again.tolist(), self.result)
+            same(line, "reward sizes", kept.tolist(), again.tolist(), self.result)
             return
         order = np.argsort(ratios, kind="stable")  # a larger ratio never keeps less
         if (np.diff(kept[order], axis=0) < 0).any() or kept[ratios == 0].any():
-            raise _fault(line, "expected kept entries that do not fall as the ratio grows")
+            raise fault(line, "expected kept entries that do not fall as the ratio grows")
         self.result.count("reward sizes (order only)", len(ratios))
 
     def _remember(
@@ -289,10 +249,10 @@ class _Checker:
         """Check the cosines against the ratios' order and keep the rewards' squared norms."""
         cosines = np.array(line.body["cos"], dtype=np.float64)
         order = np.argsort(kept.sum(axis=1), kind="stable")
-        if ((cosines < -_TOLERANCE) | (cosines > 1 + _TOLERANCE)).any():
-            raise _fault(line, "expected cosines of rewards with the aggregate in [0, 1]")
-        if kept.shape[1] == 1 and (np.diff(cosines[order]) < -_TOLERANCE).any():
-            raise _fault(line, "expected cosines that do not fall as more is kept")
+        if ((cosines < -TOLERANCE) | (cosines > 1 + TOLERANCE)).any():
+            raise fault(line, "expected cosines of rewards with the aggregate in [0, 1]")
+        if kept.shape[1] == 1 and (np.diff(cosines[order]) < -TOLERANCE).any():
+            raise fault(line, "expected cosines that do not fall as more is kept")
         factor = appraisal.weights * appraisal.caps
         total = float(factor @ evidence.gram @ factor)
         self._aggregate = max(total, 0.0)
@@ -308,7 +268,7 @@ class _Checker:
             return
         norm = float(line.body["aggregate_norm"])
         if not math.isclose(norm**2, self._aggregate, rel_tol=1e-4, abs_tol=1e-12):
-            raise _fault(
+            raise fault(
                 line, "expected the norm of the aggregate that weights and Gram matrix give"
             )
         self.result.count("aggregate norms")
@@ -330,35 +290,10 @@ _WORDS = {
     "value_weights": "weights",
     "caps": "caps",
     "kappa": "consensus",
+    "rule": "contribution rules",
+    "permutations": "permutations",
+    "converged": "convergence",
+    "degenerate_share": "zero coalitions",
+    "trust": "trust under noise",
+    "parties": "members",
 }
-
-
-def _same(line: Line, what: str, recorded: Any, again: Any, result: VerifyResult) -> None:
-    """Compare a recorded value with the recomputed one and count the numbers in it."""
-    number = _compare(line, what, recorded, again, result)
-    result.count(what, number)
-
-
-def _compare(line: Line, what: str, recorded: Any, again: Any, result: VerifyResult) -> int:
-    if isinstance(recorded, Mapping) and isinstance(again, Mapping):
-        if recorded.keys() != again.keys():
-            raise _fault(
-                line, f"expected the fields {sorted(again)} in {what}, got {sorted(recorded)}"
-            )
-        return sum(_compare(line, what, recorded[k], again[k], result) for k in again)
-    if isinstance(recorded, list) and isinstance(again, list):
-        if len(recorded) != len(again):
-            raise _fault(line, f"expected {len(again)} {what}, got {len(recorded)}")
-        pairs = zip(recorded, again, strict=True)
-        return sum(_compare(line, what, ours, theirs, result) for ours, theirs in pairs)
-    if recorded == again and type(recorded) is type(again):
-        return 1
-    numbers = isinstance(recorded, float) and isinstance(again, float)
-    if numbers and abs(recorded - again) <= _TOLERANCE * max(1.0, abs(again)):
-        result.exact = False
-        return 1
-    raise _fault(line, f"recomputed {what} as {again!r}, but the record says {recorded!r}")
-
-
-def _fault(line: Line, why: str) -> VerificationError:
-    return VerificationError(f"{_where(line)}: {why}; the record was changed or is not whole.")
