@@ -48,7 +48,7 @@ check: $(VENV)/.installed-dev ## Format, lint, types, import rules, documentatio
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy --strict
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && \
 		NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir "$$site"
 
