@@ -102,7 +102,8 @@ def _finish(
         with watch(quiet) as listener:
             done = work(listener)
     except KeyboardInterrupt:
-        say(f"Interrupted. Go on with: equigrad resume {folder}")
+        begun = (folder / "config.json").exists()
+        say(f"Interrupted. Go on with: equigrad resume {folder}" if begun else "Interrupted.")
         raise typer.Exit(130) from None
     tell(done, as_json=as_json)
 
