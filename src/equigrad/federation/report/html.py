@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from equigrad.contribution import RULES
 from equigrad.federation.config.schema import PartyConfig
@@ -69,8 +68,6 @@ def _environment(run: Run) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, _, _ = environment.loader.get_source(environment, "style.css")  # type: ignore[union-attr]
-    environment.globals["style"] = Markup(style)  # noqa: S704 - our own file
     environment.filters["score"] = _r2 if run.regression else _percent
     environment.filters["percent"] = _percent
     environment.filters["points"] = _points

@@ -12,9 +12,10 @@ _THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)", PAPER: 
 
 
 def inline_svg(plot: Plot) -> Markup:
-    """Return a plot's SVG element for a page that defines ``--ink``, ``--muted``, ``--line`` and
-    ``--card``; a screen reader hears its title and its description.
-    """  # noqa: D205 - one sentence
+    """Return a plot's SVG element, with a title and a description that screen readers speak.
+
+    The page defines its colours: ``--ink``, ``--muted``, ``--line`` and ``--card``.
+    """
     svg = plot.svg[plot.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for colour, variable in _THEME.items():
