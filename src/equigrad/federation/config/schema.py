@@ -15,6 +15,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    field_validator,
+    field_validator,
     model_validator,
 )
 
