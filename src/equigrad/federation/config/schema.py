@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     PlainSerializer,
     field_validator,
-    field_validator,
     model_validator,
 )
 
