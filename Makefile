@@ -52,9 +52,10 @@ check: $(VENV)/.installed-dev ## Format, lint, types, import rules, documentatio
 	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && \
 		NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir "$$site"
 
-format: $(VENV)/.installed-dev ## Format the code and repair what ruff can repair
+format: $(VENV)/.installed-dev ## Format the code, repair what ruff can, renew generated pages
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(BIN)/python docs/tools/pages.py
 
 docs: $(VENV)/.installed-dev ## Build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
