@@ -8,42 +8,24 @@ the end, or that somebody recomputed all hashes: keep the last hash elsewhere fo
 bodies hold is the coordinator's business; that the numbers in them agree is the verifier's.
 """
 
-import hashlib
 import io
 import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from equigrad.errors import RecordError, VerificationError
-from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.record.disk import write_all, writing
+from equigrad.federation.record.seal import ZERO_HASH, Line, scan, sealed
 
 if sys.platform != "win32":
     import fcntl
 
 __all__ = ["ZERO_HASH", "Line", "RecordWriter", "iter_record", "read_record"]
-
-ZERO_HASH = "0" * 64
-"""What the first line names as its predecessor."""
-
-_KEYS = {"body", "hash", "index", "prev", "round", "stage"}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a record: its place, the stage and round it tells of, what it says, its hash."""
-
-    index: int
-    stage: str
-    round: int | None
-    body: dict[str, Any]
-    hash: str
 
 
 class RecordWriter:
@@ -107,10 +89,7 @@ class RecordWriter:
 
         ``body`` may hold what :func:`~equigrad.federation.record.canonical.plain` understands.
         """
-        inside = canonical_json(body)
-        tail = _tail(self._length, self._head, round_, stage)
-        digest = _seal(self._head, f'{{"body":{inside},{tail}}}'.encode())
-        text = f'{{"body":{inside},"hash":"{digest}",{tail}}}'
+        text, digest = sealed(self._length, self._head, round_, stage, body)
         with writing(self.path):
             write_all(self._file.fileno(), text.encode() + b"\n")
         self._length += 1
@@ -154,7 +133,7 @@ class RecordWriter:
         kept, end, last = 0, 0, ZERO_HASH
         buffered = io.BufferedReader(self._file)
         try:
-            for raw, line in islice(_scan(self.path, buffered, check=True), length):
+            for raw, line in islice(scan(self.path, buffered, check=True), length):
                 kept, end, last = kept + 1, end + len(raw), line.hash
         except VerificationError as error:
             self._refuse(f"{error} The run cannot go on from this record.")
@@ -197,7 +176,7 @@ def iter_record(path: Path | str, *, check: bool = True, allow_cut: bool = False
     except OSError as error:
         raise RecordError(f"Expected a record at {path}, got: {error.strerror}.") from error
     with file:
-        for _, line in _scan(path, file, check=check, allow_cut=allow_cut):
+        for _, line in scan(path, file, check=check, allow_cut=allow_cut):
             yield line
 
 
@@ -220,72 +199,3 @@ def read_record(path: Path | str, *, check: bool = True) -> list[Line]:
         (counted from 1) and what is wrong with it.
     """
     return list(iter_record(path, check=check))
-
-
-def _tail(index: int, prev: str, round_: int | None, stage: str) -> str:
-    return canonical_json({"index": index, "prev": prev, "round": round_, "stage": stage})[1:-1]
-
-
-def _seal(prev: str, unsealed: bytes) -> str:
-    digest = hashlib.sha256(prev.encode())
-    digest.update(unsealed)
-    return digest.hexdigest()
-
-
-def _scan(
-    path: Path, file: BinaryIO, *, check: bool, allow_cut: bool = False
-) -> Iterator[tuple[bytes, Line]]:
-    """Yield each line as bytes and parsed; stop at the first that does not fit."""
-    prev = ZERO_HASH
-    file.seek(0)
-    for index, raw in enumerate(file):
-        if allow_cut and not raw.endswith(b"\n"):
-            return
-        where = f"{path}, line {index + 1}"
-        line = _parse(where, raw)
-        if check:
-            _check(where, raw, line, index, prev)
-        prev = line["hash"]
-        yield raw, Line(line["index"], line["stage"], line["round"], line["body"], prev)
-
-
-def _parse(where: str, raw: bytes) -> dict[str, Any]:
-    if not raw.endswith(b"\n"):
-        raise VerificationError(f"{where}: the line is cut short (the run or a copy was stopped).")
-    try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise VerificationError(f"{where}: expected JSON, got {error}.") from error
-    if not isinstance(line, dict) or set(line) != _KEYS or not _typed(line):
-        raise VerificationError(f"{where}: expected exactly the keys {', '.join(sorted(_KEYS))}.")
-    return line
-
-
-def _typed(line: dict[str, Any]) -> bool:
-    return (
-        isinstance(line["body"], dict)
-        and isinstance(line["hash"], str)
-        and isinstance(line["prev"], str)
-        and isinstance(line["stage"], str)
-        and type(line["index"]) is int
-        and (line["round"] is None or type(line["round"]) is int)
-    )
-
-
-def _check(where: str, raw: bytes, line: dict[str, Any], index: int, prev: str) -> None:
-    """Check one line's seal, then its place. The seal is taken over the bytes as they stand."""
-    seal = f'"hash":"{line["hash"]}",'.encode()
-    at = raw.rfind(seal)
-    unsealed = raw[:at] + raw[at + len(seal) : -1]
-    if at < 0 or _seal(line["prev"], unsealed) != line["hash"]:
-        raise VerificationError(f"{where}: the hash does not fit; the line was changed.")
-    if line["index"] != index:
-        raise VerificationError(
-            f"{where}: expected index {index}, got {line['index']}; "
-            "lines were removed, added or swapped."
-        )
-    if line["prev"] != prev:
-        raise VerificationError(
-            f"{where}: expected the previous hash {prev[:12]}..., got {line['prev'][:12]}...; "
-            "lines were removed, added or replaced."
-        )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from equigrad.errors import RecordError
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.report.reading import Run, read_run
+from equigrad.federation.report.reading import read_run
 from equigrad.federation.report.rows import party_rows
+from equigrad.federation.report.story import Run
 from equigrad.federation.report.summary import Summary, summarise_run
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from equigrad.federation.report.reading import Run
+from equigrad.federation.report.story import Run
 
 __all__ = ["FlagSpan", "flag_spans"]
 

@@ -15,8 +15,8 @@ from equigrad.federation.config.schema import PartyConfig
 from equigrad.federation.report.flags import flag_spans
 from equigrad.federation.report.inline import inline_svg
 from equigrad.federation.report.plots.canvas import Plot
-from equigrad.federation.report.reading import Run
 from equigrad.federation.report.rows import party_rows
+from equigrad.federation.report.story import Run
 from equigrad.federation.report.summary import summarise_run
 from equigrad.reward import REWARD_RULES
 

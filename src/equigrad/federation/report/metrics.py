@@ -14,8 +14,8 @@ from typing import Any
 from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.report.reading import Run
 from equigrad.federation.report.rows import PartyRow, RoundRow, party_rows, round_rows
+from equigrad.federation.report.story import Run
 from equigrad.federation.report.summary import summarise_run
 
 __all__ = ["metrics", "metrics_csv", "write_metrics"]

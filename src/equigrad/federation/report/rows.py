@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equigrad.federation.report.flags import FlagSpan, flag_spans
-from equigrad.federation.report.reading import Run
+from equigrad.federation.report.story import Run
 
 __all__ = ["PartyRow", "RoundRow", "party_rows", "round_rows"]
 

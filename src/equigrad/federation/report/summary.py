@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from equigrad.fairness import fairness_among_parties
-from equigrad.federation.report.reading import Run
 from equigrad.federation.report.rows import PartyRow, party_rows
+from equigrad.federation.report.story import Run
 
 __all__ = ["Outcome", "Summary", "summarise_run"]
 

@@ -14,8 +14,8 @@ from equigrad.federation.report.plots.canvas import (
     new_figure,
     svg,
 )
-from equigrad.federation.report.reading import Run
 from equigrad.federation.report.rows import PartyRow
+from equigrad.federation.report.story import Run
 
 __all__ = ["contributions"]
 

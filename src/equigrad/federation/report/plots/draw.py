@@ -6,8 +6,8 @@ from equigrad.federation.report.plots.contributions import contributions
 from equigrad.federation.report.plots.gains import gains
 from equigrad.federation.report.plots.lines import reputations, scores, shares
 from equigrad.federation.report.plots.timeline import timeline
-from equigrad.federation.report.reading import Run
 from equigrad.federation.report.rows import party_rows
+from equigrad.federation.report.story import Run
 
 __all__ = ["draw_plots"]
 

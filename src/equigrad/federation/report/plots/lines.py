@@ -22,8 +22,8 @@ from equigrad.federation.report.plots.canvas import (
     styles,
     svg,
 )
-from equigrad.federation.report.reading import Round, Run
 from equigrad.federation.report.rows import PartyRow
+from equigrad.federation.report.story import Round, Run
 
 __all__ = ["reputations", "scores", "shares"]
 

@@ -15,8 +15,8 @@ from equigrad.federation.report.plots.canvas import (
     rounds_axis,
     svg,
 )
-from equigrad.federation.report.reading import Run
 from equigrad.federation.report.rows import PartyRow
+from equigrad.federation.report.story import Run
 
 __all__ = ["timeline"]
 
