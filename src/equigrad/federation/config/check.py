@@ -56,7 +56,7 @@ def _unknown(
 def _method(config: RunConfig) -> Iterator[Problem]:
     from equigrad.federation.methods import METHODS
 
-    yield from _unknown(config, ("a method",), "a method", config.method, METHODS)
+    yield from _unknown(config, ("method",), "a method", config.method, METHODS)
 
 
 def _data(config: RunConfig) -> Iterator[Problem]:
@@ -198,7 +198,7 @@ def _parties(config: RunConfig) -> Iterator[Problem]:
             yield Problem((*path, "name"), text)
         if party.behaviour not in BEHAVIOURS:
             yield from _unknown(
-                config, (*path, "a behaviour"), "a behaviour", party.behaviour, BEHAVIOURS
+                config, (*path, "behaviour"), "a behaviour", party.behaviour, BEHAVIOURS
             )
         else:
             build = partial(make_behaviour, party.behaviour, party.options)
