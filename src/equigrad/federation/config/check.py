@@ -141,7 +141,7 @@ def _training(config: RunConfig) -> Iterator[Problem]:
         return
     import torch
 
-    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    parameters = [torch.nn.Parameter(torch.zeros(1, 1))]  # a matrix, for Muon
 
     def build() -> object:
         return make_optimizer(training.optimizer, parameters, training.lr, training.options)
