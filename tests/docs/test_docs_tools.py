@@ -65,7 +65,7 @@ def test_told_thresholds_are_those_of_the_audits() -> None:
     text = (ROOT / "docs" / "cgsv.md").read_text(encoding="utf-8")
     audits = AuditSettings()
     assert f"is at least {audits.echo}, a copy" in text
-    assert f"two uploads with a cosine of at least {audits.clones} " in text
+    assert f"two uploads with a cosine of at least {audits.clones};" in text
     assert f"for {audits.streak} such rounds in a row" in text
     assert f"the reward is still at least {audits.echo_hint}, else" in text
     assert f"fewer than {audits.least_params} parameters" in text
