@@ -2,7 +2,7 @@
 
 Docstrings say ``:class:`~package.module.Name```, which editors understand; Markdown does not. The
 role becomes an optional automatic reference: a link where the object is documented on some page,
-and plain code where it is not. Double backticks become single ones and interactive sessions fenced
+and plain code where it is not. Double backticks become single ones and interactive examples fenced
 code. ``mkdocs.yml`` is this module's only neighbour.
 """
 
@@ -15,11 +15,11 @@ __all__ = ["Roles", "translate"]
 
 _ROLE = re.compile(r":(?:mod|class|func|meth|attr|data|exc|obj|ref):`(~?)([^`]+)`")
 _LITERAL = re.compile(r"``([^`]+)``")
-_SESSION = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.MULTILINE)
+_EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.MULTILINE)
 
 
 def translate(text: str) -> str:
-    """Return ``text`` with roles as optional references, and sessions of Python as code."""
+    """Return ``text`` with roles as optional references, and interactive examples as code."""
 
     def link(match: re.Match[str]) -> str:
         short, target = match.groups()
@@ -30,7 +30,7 @@ def translate(text: str) -> str:
         indent = match[1]
         return f"{indent}```pycon\n{match[0]}\n{indent}```"
 
-    return _SESSION.sub(fence, _LITERAL.sub(r"`\1`", _ROLE.sub(link, text)))
+    return _EXAMPLE.sub(fence, _LITERAL.sub(r"`\1`", _ROLE.sub(link, text)))
 
 
 class Roles(griffe.Extension):

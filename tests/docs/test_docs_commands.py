@@ -97,5 +97,5 @@ def test_command_is_ours(page: str, command: Command) -> None:
 
 def test_quick_start_is_executed() -> None:
     """The pages that promise runnable examples have some."""
-    promised = {"README.md", "CONTRIBUTING.md", "docs/quick-start.md", "docs/cgsv.md"}
+    promised = {"README.md", "CONTRIBUTING.md", "docs/quick-start.md", "docs/fair-rewards.md"}
     assert promised <= set(WITH_CODE)

@@ -62,7 +62,7 @@ def test_run_file_page_names_every_key() -> None:
 
 def test_told_thresholds_are_those_of_the_audits() -> None:
     """The page on fair rewards quotes the audits' thresholds as they are."""
-    text = (ROOT / "docs" / "cgsv.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "fair-rewards.md").read_text(encoding="utf-8")
     audits = AuditSettings()
     assert f"is at least {audits.echo}, a copy" in text
     assert f"two uploads with a cosine of at least {audits.clones};" in text
@@ -73,7 +73,7 @@ def test_told_thresholds_are_those_of_the_audits() -> None:
 
 def test_told_presets_are_those_of_the_code() -> None:
     """Each preset's column names its mask, and the default its numbers."""
-    text = (ROOT / "docs" / "cgsv.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "fair-rewards.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `?([\w ]+?)`?(?: rounds)? \|(.*)\|$", text, flags=re.M))
     order = ("paper", "reference", "robust")
     assert [f"`{PRESETS[name].mask}`" for name in order] == [
