@@ -25,7 +25,11 @@ def init(
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:
             stream.write(template)
-    except FileExistsError:
+    except FileExistsError as error:
+        if not file.exists():  # it is a parent of the file that is in the way
+            raise ConfigError(
+                f"Expected to write {file}, but {error.filename} is a file. Choose another folder."
+            ) from None
         raise ConfigError(
             f"Expected a new file, got {file}, which exists. Choose another name, or remove it."
         ) from None
