@@ -194,7 +194,11 @@ def rows_of_story(page: str) -> int:
             ["Fairness (Pearson)", "training alone from"],
         ),
         ({"count": 1, "rounds": 1}, ["1 party trained", "1 round with"], ["parties trained"]),
-        ({"count": 1, "rounds": 0, "finished": False}, ["over 0 rounds"], []),
+        (
+            {"count": 1, "rounds": 0, "finished": False},
+            ["over 0 rounds", "No round has been valued"],
+            [],
+        ),
     ],
 )
 def test_the_page_tells_what_happened(

@@ -116,7 +116,7 @@ def test_flags_that_come_and_go() -> None:
     both = ["a", "b"]
     lines: list[Any] = [("start", None, START)]
     for t in range(7):
-        flags = [{"party": "a", "kind": "clones", "clone": float(t)}] if t in up else []
+        flags: list[Any] = [{"party": "a", "kind": "clones", "clone": float(t)}] if t in up else []
         lines.append(("train", t, {"parties": both, "metrics": [None, None]}))
         if t != 4:  # void: says nothing about flags
             lines.append(("appraise", t, appraise([0.5, 0.5], [0.5, 0.5], flags=flags)))

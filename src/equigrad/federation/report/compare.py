@@ -27,7 +27,8 @@ class RunRow:
     run, folder
         The folder's name (made unique), and the folder.
     preset, seed, head
-        The method's preset if it has one, the run's seed, the hash of the record's last line.
+        The preset of the fair rewards (None for a baseline), the run's seed, the hash of the
+        record's last line.
     summary
         Everything else; see :class:`~equigrad.federation.report.summary.Summary`.
     """
@@ -112,11 +113,10 @@ def draw_comparison(comparison: Comparison) -> "Plot":
 
 
 def _row(name: str, place: RunFolder, run: Run) -> RunRow:
-    settings = run.start.get("settings") or {}
     return RunRow(
         run=name,
         folder=place.path.as_posix(),
-        preset=settings.get("preset"),
+        preset=run.settings.get("preset"),
         seed=run.start.get("seed"),
         head=run.head,
         summary=summarise_run(run),

@@ -52,7 +52,7 @@ def flag_spans(run: Run) -> list[FlagSpan]:
     done: list[FlagSpan] = []
     open_: dict[tuple[str, str], tuple[int, int, Mapping[str, Any]]] = {}
     for round_ in run.rounds:
-        if not round_.values and not round_.flags:
+        if not round_.audited:
             continue
         up = {(str(flag["party"]), str(flag["kind"])): flag for flag in round_.flags}
         over = [key for key in open_ if key not in up]

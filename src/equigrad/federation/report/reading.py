@@ -112,6 +112,7 @@ def _appraise(round_: Round, body: Mapping[str, Any]) -> None:
     round_.converged = body.get("converged")
     round_.kappa = _number(body.get("kappa"))
     round_.trust = body.get("trust")
+    round_.audited = body.get("flags") is not None
     round_.flags = tuple(body.get("flags") or ())
     round_.not_testable = {
         str(audit): _names(names)
@@ -123,6 +124,7 @@ def _appraise(round_: Round, body: Mapping[str, Any]) -> None:
 
 def _reward(round_: Round, body: Mapping[str, Any]) -> None:
     parties = _names(body.get("parties"))
+    round_.mask = body.get("mask")
     round_.ratio = _aligned(body.get("q"), parties)
     round_.share = _aligned(body.get("share"), parties)
     round_.cos = _aligned(body.get("cos"), parties)

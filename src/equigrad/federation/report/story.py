@@ -38,6 +38,10 @@ class Round:
         Why a member's upload is missing: a reason, or the refusal's flag and detail.
     void, settled
         Whether too few parties answered; whether the round's last line is there.
+    rule, mask, audited
+        Names of the contribution rule and of the reward rule; whether the uploads were audited.
+    permutations, converged, kappa, trust
+        How values were sampled, if they were; consensus; signal to noise, if noise was declared.
     values, half_width
         Contributions, and half the width of their 95 % interval where they were sampled.
     reputation, ratio, share, cos, drift
@@ -66,6 +70,8 @@ class Round:
     void: bool = False
     settled: bool = False
     rule: str | None = None
+    mask: str | None = None
+    audited: bool = False
     permutations: int | None = None
     converged: bool | None = None
     kappa: float | None = None
@@ -118,6 +124,22 @@ class Run:
     def regression(self) -> bool:
         """Whether scores are R^2 rather than accuracies."""
         return bool(self.start.get("data", {}).get("task") == "regression")
+
+    @property
+    def audited(self) -> bool:
+        """Whether the method audits uploads."""
+        return any(r.audited for r in self.rounds)
+
+    @property
+    def mask(self) -> str | None:
+        """Name of the reward rule of the last round that had one."""
+        return next((r.mask for r in reversed(self.rounds) if r.mask), None)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The fair rewards' settings; empty for a baseline, which does not follow them."""
+        fair = self.start.get("method") == "cgsv"
+        return self.start.get("settings") or {} if fair else {}
 
     @property
     def valued(self) -> Round | None:
