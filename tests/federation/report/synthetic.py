@@ -83,7 +83,7 @@ def _lines(
         if void:
             away = dict.fromkeys(parties[1:], "crashed")
         here = [i for i, p in enumerate(parties) if p not in away and p not in refused]
-        yield "announce", t, _announce(parties, t)
+        yield "announce", t, _announce(parties, t, leaves=trouble and t == 7)
         measured = _metrics(score[here]) if t % every == 0 else [None] * len(here)
         yield "train", t, _train(parties, here, measured, away, refused, void)
         if void:
@@ -194,8 +194,9 @@ def _metrics(scores: np.ndarray) -> list[dict[str, float] | None]:
     return [{"score": float(s), "loss": float(1 - s), "records": 360} for s in scores]
 
 
-def _announce(parties: list[str], t: int) -> dict[str, Any]:
-    return {"parties": parties, "gamma": 1.5 * 0.9**t, "joined": [], "left": []}
+def _announce(parties: list[str], t: int, *, leaves: bool) -> dict[str, Any]:
+    left = ["gone-away"] if leaves else []
+    return {"parties": parties, "gamma": 1.5 * 0.9**t, "joined": [], "left": left}
 
 
 def _train(

@@ -183,6 +183,7 @@ def rows_of_story(page: str) -> int:
     ("options", "said", "unsaid"),
     [
         ({}, ["The audits flagged echo-ltd", "This run is a study", "echo (rounds 2\u201311)"], []),
+        ({}, ["gone-away left in round 7.", "void, nothing changed", "non-finite"], []),
         ({"trouble": False}, ["No audit flagged anybody", "nothing was refused"], ["a study"]),
         ({"finished": False}, ["has not finished", "Mean latest accuracy"], ["Mean final"]),
         ({"regression": True}, ["test R\u00b2 on average"], ["accuracy"]),

@@ -54,6 +54,12 @@ def report_html(
         troubled=[row for row in rows if row.absent or row.refused or row.excluded],
         refusals=[(r.index, p, *why) for r in run.rounds for p, why in r.refused.items()],
         void=[r.index for r in run.rounds if r.void],
+        moves=[
+            (r.index, party, verb)
+            for r in run.rounds
+            for verb, who in (("joined", r.joined), ("left", r.left))
+            for party in who
+        ],
         settings=_flat(run.settings),
         config=_flat({**config, "party": _particulars(config.get("party", []))}),
         config_sealed=config_sealed,

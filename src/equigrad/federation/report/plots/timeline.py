@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from equigrad.federation.report.flags import flag_spans
 from equigrad.federation.report.plots.canvas import (
     INK,
     MUTED,
@@ -36,7 +35,7 @@ _STATES = {
 
 def timeline(run: Run, rows: Sequence[PartyRow]) -> Plot | None:
     """Draw one row for each party that something happened to; None if nothing did."""
-    events = {row.party: found for row in rows if (found := _events(run, row.party))}
+    events = {row.party: found for row in rows if (found := _events(run, row))}
     void = [r.index for r in run.rounds if r.void]
     if not events and not void:
         return None
@@ -66,7 +65,12 @@ def timeline(run: Run, rows: Sequence[PartyRow]) -> Plot | None:
         fontsize=8.5,
         labelcolor=MUTED,
     )
-    return Plot("timeline", "Flags and absences", _words(run, len(events)), svg(figure, "timeline"))
+    return Plot(
+        "timeline",
+        "Flags and absences",
+        _words(rows, len(events), len(void)),
+        svg(figure, "timeline"),
+    )
 
 
 def _row(axes: Axes, y: int, events: dict[str, Spans]) -> None:
@@ -77,18 +81,17 @@ def _row(axes: Axes, y: int, events: dict[str, Spans]) -> None:
         axes.broken_barh(bars, (low, height), facecolors=_STATES[state], linewidth=0)
 
 
-def _events(run: Run, party: str) -> dict[str, Spans]:
+def _events(run: Run, row: PartyRow) -> dict[str, Spans]:
     """Return what happened to a party as spans ``(first round, number of rounds)``."""
     rounds: dict[str, list[int]] = {}
     for r in run.rounds:
-        state = r.state(party)
+        state = r.state(row.party)
         if state != "present" and not r.void:  # a void round is shaded for everybody
             rounds.setdefault(state, []).append(r.index)
     events = {state: _joined(indices) for state, indices in rounds.items()}
-    for span in flag_spans(run):
-        if span.party == party:
-            kind = span.kind if span.kind in _STATES else "other flag"
-            events.setdefault(kind, []).append((span.first, span.last - span.first + 1))
+    for span in row.flags:
+        kind = span.kind if span.kind in _STATES else "other flag"
+        events.setdefault(kind, []).append((span.first, span.last - span.first + 1))
     return events
 
 
@@ -102,8 +105,8 @@ def _joined(indices: Sequence[int]) -> Spans:
     return spans
 
 
-def _words(run: Run, parties: int) -> str:
-    flags = [f"{span.party}: {span}" for span in flag_spans(run)]
+def _words(rows: Sequence[PartyRow], parties: int, void: int) -> str:
+    flags = [f"{row.party}: {span}" for row in rows for span in row.flags]
     told = "; ".join(flags[:10]) or "none"
-    void = sum(r.void for r in run.rounds)
-    return f"Events of {parties} parties by round. Flags: {told}. Void rounds: {void}."
+    more = f" and {len(flags) - 10} more" if len(flags) > 10 else ""
+    return f"Flags: {told}{more}. Parties with any event: {parties}. Void rounds: {void}."
