@@ -23,7 +23,8 @@ $(BIN)/python:
 		f"error: expected Python 3.11 or newer, got {v[0]}.{v[1]}. " \
 		"Name another one: make PYTHON=/path/to/python3.11")'
 	@echo "Making $(VENV) with $(PYTHON)"
-	@"$(PYTHON)" -m venv $(VENV)
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); echo "error: $(PYTHON) cannot make an" \
+		"environment. On Debian: apt-get install python3-venv" >&2; exit 2; }
 
 # The stamps are older than pyproject.toml after every change of it: then pip runs again.
 # The development stamp renews the plain one, which it includes.
