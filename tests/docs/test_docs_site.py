@@ -89,6 +89,21 @@ def test_references_are_resolved(site: Path) -> None:
         assert not re.search(r":(class|func|meth|mod|data|attr):(`|<code>)", text), page.name
 
 
+@pytest.mark.slow
+def test_no_page_needs_what_the_theme_fetches(site: Path) -> None:
+    """The theme would fetch a program for diagrams of this class from elsewhere; we have none."""
+    for page in site.rglob("*.html"):
+        assert 'class="mermaid"' not in page.read_text(encoding="utf-8"), page.name
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_beside_the_site_lead_somewhere(page: str) -> None:
+    """Relative links of the pages at the top name files that exist (mkdocs checks its own)."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [t for t in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in t]
+    assert [t for t in targets if not (ROOT / t).exists()] == []
+
+
 def test_picture_stands_alone() -> None:
     """The picture of the round names itself to a reader who does not see it and fetches nothing."""
     picture = (ROOT / "docs/assets/round.svg").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from documented import ROOT, blocks, commands, shape
@@ -15,10 +16,14 @@ import pages
 import roles
 import run_file
 
+from equigrad.contribution import RULES
 from equigrad.contribution.audit import AuditSettings
-from equigrad.data import SETS
+from equigrad.data import PARTITIONS, SETS
 from equigrad.federation.config.presets import PRESETS
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.methods import METHODS
+from equigrad.registry import Registry
+from equigrad.reward import REWARD_RULES
 
 
 @pytest.mark.parametrize("page", list(pages.GENERATED), ids=lambda page: page.name)
@@ -84,6 +89,22 @@ def test_told_presets_are_those_of_the_code() -> None:
     assert rows["sharpness"].split("|")[-1].strip() == f"{robust.sharpness:g}"
     assert rows["beta"].split("|")[-1].strip() == f"{robust.beta:g} × members"
     assert [c.strip() for c in rows["alpha"].split("|")] == [str(PRESETS[n].alpha) for n in order]
+
+
+@pytest.mark.parametrize(
+    ("page", "family"),
+    [
+        ("fair-rewards.md", RULES),
+        ("fair-rewards.md", REWARD_RULES),
+        ("fair-rewards.md", METHODS),
+        ("data.md", PARTITIONS),
+    ],
+    ids=lambda value: getattr(value, "family", value),
+)
+def test_every_strategy_is_a_row(page: str, family: Registry[Any]) -> None:
+    """A page that lists a family lists all of it, each strategy in a row of a table."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert set(family) <= set(re.findall(r"^\| `([\w-]+)` \|", text, flags=re.M))
 
 
 def test_run_file_types_are_words() -> None:
