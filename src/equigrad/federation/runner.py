@@ -9,6 +9,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from equigrad.errors import RecordError
+from equigrad.federation.config.frozen import frozen_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.coordinator import Coordinator
 from equigrad.federation.gathering import finite
@@ -87,7 +88,7 @@ def resume(
         the run began, so that it could not end as it would have.
     """
     place = RunFolder.open(folder)
-    config = RunConfig.model_validate(place.read_config())
+    config = frozen_config(place)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:

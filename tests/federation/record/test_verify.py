@@ -212,6 +212,14 @@ def test_another_configuration_is_found(copy: Path) -> None:
         verify(copy)
 
 
+def test_a_configuration_of_another_version_is_no_crash(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["rewards"]["of_the_future"] = 1
+    (copy / "config.json").write_text(canonical_json(config))
+    with pytest.raises(RecordError, match=r"of_the_future.*another version"):
+        verify(copy)
+
+
 def test_another_model_is_found(copy: Path) -> None:
     path = copy / "models" / "party-2.safetensors"
     data = bytearray(path.read_bytes())
