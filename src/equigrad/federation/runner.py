@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors.torch import save
 
 from equigrad.errors import RecordError
-from equigrad.federation.config.frozen import frozen_config
+from equigrad.federation.config.loader import restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.coordinator import Coordinator
 from equigrad.federation.gathering import finite
@@ -88,7 +88,7 @@ def resume(
         the run began, so that it could not end as it would have.
     """
     place = RunFolder.open(folder)
-    config = frozen_config(place)
+    config = restore_config(place.read_config())
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from equigrad.errors import RecordError, VerificationError
 from equigrad.federation.appraisal import appraise
+from equigrad.federation.config.loader import restore_config
 from equigrad.federation.config.presets import CgsvSettings, resolve
-from equigrad.federation.config.frozen import frozen_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.evidence import Appraisal, Evidence, History
 from equigrad.federation.methods import METHODS
@@ -48,7 +48,7 @@ def verify(folder: Path | str) -> VerifyResult:
         At the first thing that does not agree, naming line, field, recorded and recomputed value.
     """
     place = RunFolder.open(folder)
-    config = frozen_config(place)
+    config = restore_config(place.read_config())
     lines = iter_record(place.record)
     result = VerifyResult()
     start = next(lines, None)
