@@ -124,9 +124,8 @@ def test_compare_makes_one_table_and_one_plot(equigrad, finished_run, run_file):
     equigrad("run", "small.toml", "--quiet", "-o", "paper", "--set", "rewards.preset=paper")
     outcome = equigrad("compare", finished_run, "paper", "--plot", "both.svg")
     assert outcome.code == 0
-    assert table_rows(outcome.out, "small")[0][1] == "cgsv (robust)"
-    assert table_rows(outcome.out, "paper")[0][1] == "cgsv (paper)"
-    assert len(table_rows(outcome.out, "party-3")[0]) == 3
+    assert table_rows(outcome.out, "method") == [["method", "cgsv (robust)", "cgsv (paper)"]]
+    assert len(table_rows(outcome.out, "final: party-3")[0]) == 3
     assert ElementTree.parse("both.svg").getroot().tag.endswith("svg")  # noqa: S314 - our own file
     facts = json.loads(equigrad("compare", finished_run, "paper", "--json").out)
     assert [run["run"] for run in facts["runs"]] == ["small", "paper"]
@@ -155,7 +154,7 @@ def test_data_describe_a_named_set(equigrad, tmp_path):
 
 def test_data_describe_shows_what_the_run_file_makes_of_them(equigrad, run_file):
     outcome = equigrad("data", "describe", "small.toml", "--plot", "p.svg")
-    assert table_rows(outcome.out, "party-2")[0][-1] == "25 % wrong labels"
+    assert table_rows(outcome.out, "party-2")[0][-1] == "25% wrong labels"
     assert "240 training records, 60 test records." in outcome.out
     facts = json.loads(equigrad("data", "describe", "small.toml", "--json").out)
     assert [p["records"] for p in facts["parties"]] == [80, 80, 80]

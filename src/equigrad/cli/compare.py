@@ -1,12 +1,13 @@
 """``equigrad compare``: several runs in one table and one plot."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from equigrad.cli.complete import run_folders
-from equigrad.cli.output import emit_json, note, number, show_table
+from equigrad.cli.output import emit_json, note, number, percent, show_table
 from equigrad.cli.run import JsonOption
 from equigrad.errors import ConfigError
 
@@ -14,22 +15,6 @@ if TYPE_CHECKING:
     from equigrad.federation.report.compare import Comparison, RunRow
 
 __all__ = ["compare"]
-
-_COLUMNS = (
-    "run",
-    "method",
-    "seed",
-    "standalone",
-    "mean",
-    "lowest",
-    "highest",
-    "gain",
-    "least gain",
-    "Pearson",
-    "Spearman",
-    "flags",
-    "remarks",
-)
 
 
 def compare(
@@ -60,50 +45,40 @@ def compare(
     if as_json:
         emit_json({**comparison.to_json(), "plot": str(plot)})
         return
-    show_table(_COLUMNS, [_cells(row) for row in comparison.rows], left=2)
-    _show_parties(comparison)
+    _table(comparison)
     note(
-        "mean, lowest, highest: final scores of the parties. gain: final minus standalone in "
-        "points, mean over the parties. Pearson, Spearman: of standalone with final scores."
+        "standalone, final: scores on the test records, trained alone and together. gain: final "
+        "minus standalone, in points. Pearson, Spearman: of standalone with final scores. All but "
+        "the mean of all are over the parties that were never flagged."
     )
     note(f"Plot: {plot}")
 
 
-def _cells(row: "RunRow") -> list[str]:
-    s = row.summary
-    who = s.everybody
-    score = number if s.score == "R^2" else _percent
-    remarks = [] if who.correlation == "ok" else [f"correlation {who.correlation}"]
-    if not s.finished:
-        remarks.append(f"not finished ({s.rounds} rounds)")
-    return [
-        row.run,
-        f"{s.method} ({row.preset})" if row.preset and s.method == "cgsv" else s.method,
-        "–" if row.seed is None else str(row.seed),
-        score(who.mean_standalone),
-        score(who.mean_final),
-        score(who.min_final),
-        score(who.max_final),
-        number(who.mean_gain, "+.1f"),
-        number(who.least_gain, "+.1f"),
-        number(who.pearson, ".2f"),
-        number(who.spearman, ".2f"),
-        str(s.flags),
-        ", ".join(remarks),
-    ]
-
-
-def _percent(value: float | None) -> str:
-    return number(None if value is None else 100 * value, ".1f", " %")
-
-
-def _show_parties(comparison: "Comparison") -> None:
-    """Print each party's final score in each run."""
-    score = number if comparison.rows[0].summary.score == "R^2" else _percent
+def _table(comparison: "Comparison") -> None:
+    """Print one column for each run: its summary, then every party's final score."""
+    score = number if comparison.rows[0].summary.score == "R^2" else percent
+    summary = [_facts(row, score) for row in comparison.rows]
+    rows = [(name, *(facts[name] for facts in summary)) for name in summary[0]]
+    parties = [(f"final: {p}", *map(score, comparison.scores[p])) for p in comparison.parties]
     names = [row.run for row in comparison.rows]
-    show_table(
-        ("party", *names),
-        [[party, *map(score, comparison.scores[party])] for party in comparison.parties],
-        title="Final scores by party",
-        right=0,
-    )
+    show_table(("", *names), [*rows, *parties], right=0, wrap=names, ruled=len(rows))
+
+
+def _facts(row: "RunRow", score: Callable[[float | None], str]) -> dict[str, str]:
+    s, some = row.summary, row.summary.unflagged
+    return {
+        "method": f"{s.method} ({row.preset})" if row.preset and s.method == "cgsv" else s.method,
+        "seed": "–" if row.seed is None else str(row.seed),
+        "rounds": str(s.rounds) if s.finished else f"{s.rounds}, not finished",
+        "parties flagged": f"{s.everybody.parties - some.parties} of {s.everybody.parties}",
+        "final, mean of all": score(s.everybody.mean_final),
+        "final, mean": score(some.mean_final),
+        "final, lowest": score(some.min_final),
+        "final, highest": score(some.max_final),
+        "standalone, mean": score(some.mean_standalone),
+        "gain, mean": number(some.mean_gain, "+.1f"),
+        "gain, least": number(some.least_gain, "+.1f"),
+        "Pearson": number(some.pearson, ".2f"),
+        "Spearman": number(some.spearman, ".2f"),
+        "correlation is": some.correlation,
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equigrad.cli.complete import partition_rules, run_sources
-from equigrad.cli.output import emit_json, note, number, show_table
+from equigrad.cli.output import ROOMY, emit_json, note, number, results, show_table
 from equigrad.cli.run import JsonOption
 from equigrad.errors import ConfigError
 
@@ -57,7 +57,7 @@ def list_sets(as_json: JsonOption = False) -> None:
         for e in entries
     ]
     columns = ("name", "task", "kind", "records", "classes", "sensitive", "found")
-    show_table(columns, rows, left=3)
+    show_table(columns, rows, left=3, right=2, wrap=("sensitive",))
 
 
 @data_app.command("describe")
@@ -166,15 +166,19 @@ def _config(source: str, options: Sequence[str], *, divided: bool) -> "RunConfig
 def _columns(dealt: "Dealt") -> tuple[str, ...]:
     if dealt.test.task == "regression":
         return ("label mean", "label deviation")
-    classes = dealt.test.classes if len(dealt.test.classes) <= _MOST_CLASSES else ()
-    return ("classes", "label entropy", *classes)
+    return ("classes", "label entropy", *(dealt.test.classes if _counted(dealt) else ()))
+
+
+def _counted(dealt: "Dealt") -> bool:
+    """Return whether the records of each class have a column: few classes, a wide terminal."""
+    return len(dealt.test.classes) <= _MOST_CLASSES and results().width >= ROOMY
 
 
 def _cells(row: "PartyRow", dealt: "Dealt", about: str) -> list[str]:
     if dealt.test.task == "regression":
         numbers = [number(row.label_mean, ".4g"), number(row.label_deviation, ".4g")]
         return [row.party, str(row.records), *numbers, about]
-    counts = list(row.label_counts.values()) if len(row.label_counts) <= _MOST_CLASSES else []
+    counts = list(row.label_counts.values()) if _counted(dealt) else []
     cells = [str(row.classes_present), number(row.label_entropy), *(str(c) for c in counts)]
     return [row.party, str(row.records), *cells, about]
 
@@ -185,11 +189,11 @@ def _particulars(config: "RunConfig") -> dict[str, str]:
     for p in config.party:
         parts = [] if p.behaviour == "honest" else [p.behaviour]
         if p.label_noise:
-            parts.append(f"{100 * p.label_noise:g} % wrong labels")
+            parts.append(f"{100 * p.label_noise:g}% wrong labels")
         if p.feature_noise:
             parts.append(f"feature noise {p.feature_noise:g}")
         if p.duplicates:
-            parts.append(f"{100 * p.duplicates:g} % duplicates")
+            parts.append(f"{100 * p.duplicates:g}% duplicates")
         words[p.name] = ", ".join(parts)
     return words
 

@@ -2,18 +2,42 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["emit_json", "errors", "note", "number", "results", "say", "show_table"]
+__all__ = [
+    "ROOMY",
+    "emit_json",
+    "errors",
+    "note",
+    "number",
+    "percent",
+    "results",
+    "say",
+    "show_table",
+]
 
 _WIDE = 200
 """Columns where no terminal says its width: a table in a file or a pipe is never cut."""
+
+ROOMY = 120
+"""From this width on tables have lines between their columns."""
+
+_HYPHENS = {
+    "contribution": "contri-\nbution",
+    "received": "re-\nceived",
+    "records": "rec-\nords",
+    "reputation": "repu-\ntation",
+    "standalone": "stand-\nalone",
+}
+"""Headings that are longer than what stands below them, for narrower terminals."""
 
 
 def results() -> Console:
@@ -55,22 +79,56 @@ def _finite(value: Any) -> Any:
 
 def number(value: float | None, form: str = ".3f", unit: str = "") -> str:
     """Return a number in words of a table; a missing or undefined one is a dash."""
-    return "–" if value is None or math.isnan(value) else f"{value:{form}}{unit}"
+    if value is None or math.isnan(value):
+        return "–"
+    text = f"{value:{form}}"
+    return (text if float(text) else f"{0.0:{form}}") + unit  # no -0.00
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """Return a share in [0, 1] as a percentage; a missing one is a dash."""
+    return number(None if value is None else 100 * value, f".{digits}f", "%")
 
 
 def show_table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str | Text]],
     *,
-    title: str | None = None,
     left: int = 1,
     right: int = 1,
+    wrap: Collection[str] = (),
+    ruled: int = 0,
 ) -> None:
-    """Print a table: the first ``left`` and last ``right`` columns as text, others as numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    """Print a table on the standard output; a number is never cut, however narrow the terminal.
+
+    Parameters
+    ----------
+    columns
+        Headings.
+    rows
+        Cells, as many as headings.
+    left, right
+        The first ``left`` and last ``right`` columns are text; those between are numbers.
+    wrap
+        Columns whose cells may be wrapped, besides the last one.
+    ruled
+        Number of rows after which a line is drawn; 0 for none.
+    """
+    console = results()
+    roomy = console.width >= ROOMY
+    table = Table(header_style="bold")
+    if not roomy:
+        table.box, table.pad_edge, table.padding = box.SIMPLE_HEAD, False, (0, 0)
     for i, name in enumerate(columns):
-        as_text = i < left or i >= len(columns) - right
-        table.add_column(name, justify="left" if as_text else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
-    results().print(table)
+        last = i == len(columns) - 1
+        table.add_column(
+            name if roomy else _HYPHENS.get(name, name),
+            justify="left" if i < left or i >= len(columns) - right else "right",
+            no_wrap=not last and name not in wrap,
+            overflow="fold",
+        )
+    for i, row in enumerate(rows):
+        cells = (Text(cell) if isinstance(cell, str) else cell for cell in row)
+        table.add_row(*cells, end_section=i + 1 == ruled)
+    needed = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
+    console.print(table, width=max(needed, console.width), crop=False, no_wrap=True)

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from equigrad.cli.output import errors, number
+from equigrad.cli.output import errors, number, percent
 from equigrad.federation.progress import PartyProgress, ProgressListener, Silent
 
 __all__ = ["LiveProgress", "PlainProgress", "watch"]
@@ -155,7 +155,7 @@ def _cells(row: PartyProgress, most: float) -> list[Text]:
         Text(row.party),
         Text(number(row.score)),
         Text(number(row.value, "+.3f")),
-        Text(number(None if row.share is None else 100 * row.share, ".0f", " %")),
+        Text(percent(row.share, digits=0)),
         bar,
         Text(", ".join(marks), style="red" if row.flags else "yellow"),
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from equigrad.cli.output import emit_json, note, number, show_table
+from equigrad.cli.output import emit_json, note, number, percent, show_table
 
 if TYPE_CHECKING:
     from equigrad.federation.report.rows import PartyRow
@@ -47,7 +47,7 @@ def tell(folder: Path, *, as_json: bool) -> None:
             }
         )
         return
-    score = number if run.regression else _percent
+    score = number if run.regression else percent
     show_table(_COLUMNS, ([*_cells(row, score)] for row in rows))
     note(_legend(regression=run.regression))
     if not run.finished:
@@ -65,13 +65,9 @@ def _cells(row: "PartyRow", score: Callable[[float | None], str]) -> list[str | 
         number(row.gain, "+.1f"),
         number(row.contribution, "+.3f"),
         number(row.reputation),
-        _percent(row.share, digits=0),
+        percent(row.share, digits=0),
         Text("; ".join(str(span) for span in row.flags), style="red"),
     ]
-
-
-def _percent(value: float | None, digits: int = 1) -> str:
-    return number(None if value is None else 100 * value, f".{digits}f", " %")
 
 
 def _legend(*, regression: bool) -> str:
