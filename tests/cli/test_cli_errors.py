@@ -179,3 +179,16 @@ def test_a_reader_that_goes_away_is_no_error_message():
         process.wait()
     assert err == ""
     assert process.returncode == 1
+
+
+def test_a_run_below_its_quorum_stops_with_code_1(equigrad, run_file, monkeypatch):
+    from equigrad.errors import QuorumError
+    from equigrad.federation import runner
+
+    def stop(*_, **__):
+        raise QuorumError("Expected 2 of 3 parties to answer, got 1, three rounds in a row.")
+
+    monkeypatch.setattr(runner, "run", stop)
+    outcome = equigrad("run", "small.toml", "--quiet")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("error: Expected 2 of 3 parties")

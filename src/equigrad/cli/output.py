@@ -131,4 +131,5 @@ def show_table(
         cells = (Text(cell) if isinstance(cell, str) else cell for cell in row)
         table.add_row(*cells, end_section=i + 1 == ruled)
     needed = Measurement.get(console, console.options.update(max_width=10_000), table).minimum
-    console.print(table, width=max(needed, console.width), crop=False, no_wrap=True)
+    console.width = max(needed, console.width)
+    console.print(table)
