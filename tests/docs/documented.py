@@ -83,4 +83,5 @@ def commands(block: Block) -> list[Command]:
 def shape(text: str) -> str:
     """Return text without what changes from run to run: numbers, paddings, frames of tables."""
     plain = re.sub(r"[─-╿|+=-]+", " ", text)
-    return re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)?", "0", plain)).strip()
+    plain = re.sub(r"\d+(\.\d+)?(\s*%)?", "0", plain)
+    return re.sub(r"\s+", " ", plain).strip()
