@@ -1,5 +1,6 @@
 """Every way to use a command wrongly: one message, the right exit code, never a traceback."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -170,6 +171,13 @@ def test_the_process_ends_with_the_code_and_no_traceback(run_file):
     assert out == ""
     assert err.startswith("error: small.toml, line 1: Expected a known key at the top level")
     assert "Traceback" not in err
+
+
+def test_a_terminal_without_our_characters_is_no_traceback():
+    with script("data", "list", env={**os.environ, "PYTHONIOENCODING": "ascii"}) as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert "digits" in out
 
 
 def test_a_reader_that_goes_away_is_no_error_message():

@@ -4,6 +4,7 @@ An error that Equigrad raises on purpose is one message on the standard error an
 other exception is a mistake of ours and shows its traceback.
 """
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -85,6 +86,9 @@ def _version() -> None:
 
 def main() -> None:
     """Run the command line and exit; the entry point of the package."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our characters gets "?"
     try:
         app()
     except EquigradError as error:

@@ -163,7 +163,7 @@ def _enter(here: Any, part: str, option: str) -> tuple[Any, str | int]:
     """Return the table or value ``part`` of ``here`` and its step; a missing table is made."""
     if isinstance(here, list):
         names = [e.get("name") if isinstance(e, dict) else None for e in here]
-        index = names.index(part) if part in names else int(part) if part.isdigit() else -1
+        index = names.index(part) if part in names else int(part) if part.isdecimal() else -1
         if not 0 <= index < len(here):
             known = ", ".join(str(n) for n in names)
             raise ConfigError(f"--set {option}: Expected one of {known}, got {part!r}.")
