@@ -52,6 +52,7 @@ class World:
                     "noisy": lambda echo=echo: echo + self.unit(),
                     "random": self.unit,
                     "clone": lambda: shared,
+                    "near-clone": lambda: shared + 0.05 * self.unit(),
                     "zero": lambda: np.zeros(self.params),
                 }[kind]()
             )
@@ -132,6 +133,31 @@ def test_three_attackers_of_every_kind_among_seven():
         assert world.state.flagged() == {f"{kind}-{i}" for i in (7, 8, 9)}
 
 
+def test_clones_that_differ_a_little_do_not_vouch_for_one_another():
+    world = World(4, ["near-clone"] * 3, n_honest=7)
+    reports = [world.round(t) for t in range(6)]
+    assert 0.98 < reports[0].clone[7] < 1 - 1e-4
+    assert reports[3].flags == ()
+    assert flagged_kinds(reports[4]) == {f"near-clone-{i}": {"random"} for i in (7, 8, 9)}
+
+
+def test_honest_parties_that_are_much_alike_are_not_clones():
+    """As with a third of a large table each: cosines of .99 and more in the first rounds."""
+    world = World(6, n_honest=4)
+    for t in range(8):
+        uploads = np.stack([world.common + 0.05 * world.unit() for _ in world.names])
+        report = world.audit(t, uploads)
+        assert report.clone.min() > 0.99
+        assert report.flags == ()
+
+
+def test_where_nobody_has_news_silence_proves_nothing():
+    world = World(7, ["random"] * 6, n_honest=0)
+    for t in range(10):
+        assert world.round(t).flags == ()
+    assert world.reports[-1].not_testable["news"] == world.names
+
+
 def test_200_honest_rounds_raise_no_flag():
     world = World(1, n_honest=8)
     for t in range(200):
@@ -155,6 +181,7 @@ def test_connected_pairs_form_one_group():
         None,
         None,
         AuditState(),
+        AuditSettings(clones=0.98),
         parties=("a", "b", "c", "d"),
         round_index=0,
         n_params=2,

@@ -69,8 +69,9 @@ def test_told_thresholds_are_those_of_the_audits() -> None:
     """The page on fair rewards quotes the audits' thresholds as they are."""
     text = (ROOT / "docs" / "fair-rewards.md").read_text(encoding="utf-8")
     audits = AuditSettings()
-    assert f"is at least {audits.echo}, a copy" in text
-    assert f"two uploads with a cosine of at least {audits.clones};" in text
+    assert f"last reward (cosine at least {audits.echo})" in text
+    assert f"copies of each other (cosine at least {audits.clones})" in text
+    assert f"a cosine of {audits.alike} and" in text
     assert f"for {audits.streak} such rounds in a row" in text
     assert f"the reward is still at least {audits.echo_hint}, else" in text
     assert f"fewer than {audits.least_params} parameters" in text

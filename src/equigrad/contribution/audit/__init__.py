@@ -6,8 +6,9 @@ federation acts on the flags.
 
 Limits: a party that mixes a little honest work into an echo passes; the third audit needs five
 rounds, whose rewards are gone by then, and is off below 1000 parameters; under declared noise an
-audit whose statistic is too uncertain says "not testable", never "clean". Where only two parties
-are left, one that uploads noise makes the other look as if it brought nothing new either.
+audit whose statistic is too uncertain says "not testable", never "clean". Where fewer than half of
+the parties bring anything new (one honest party against one that uploads noise, a majority of free
+riders, everybody converged) the third audit is silent.
 """
 
 from equigrad.contribution.audit.check import check

@@ -96,9 +96,11 @@ def check(
 
     flagged = state.flagged()
     before = np.array([name in flagged for name in names], dtype=np.bool_)
-    alignment, new, testable = news(C, H, V, ~(before | echoes | clones))
-    testable = testable & (noise is None and n_params >= settings.least_params)
-    width = settings.width / np.sqrt(n_params)
+    alike = (cosines >= settings.alike) & pair_clear
+    alignment, new, testable = news(C, H, V, ~(before | echoes | clones), alike)
+    width = settings.width / float(np.sqrt(n_params))
+    told = noise is None and n_params >= settings.least_params
+    testable = testable & (told and _somebody_has_news(new[~before], width))
     echoing = echo >= settings.echo_hint
     nothing = (np.abs(new) <= width) & (echoing | (np.abs(alignment) <= width))
     streak = _streaks(state, names, nothing, testable)
@@ -193,6 +195,14 @@ def _pair_clear(C: Float64, noise: Noise | None, settings: AuditSettings) -> Boo
     spread = gram_spread(C, noise)
     limit = settings.standard_error**2 * np.outer(squares, squares)
     return np.asarray((spread <= limit) | np.eye(squares.size, dtype=np.bool_))
+
+
+def _somebody_has_news(news: Float64, width: float) -> bool:
+    """Return whether at least half of the parties not flagged before bring anything new.
+
+    Where hardly anybody does (all have converged, or two parties differ), silence proves nothing.
+    """
+    return bool(news.size) and float(np.mean(np.abs(news) > width)) >= 0.5
 
 
 def _streaks(state: AuditState, names: tuple[str, ...], nothing: Bool, testable: Bool) -> Int64:

@@ -18,10 +18,13 @@ _NO_REMAINDER = 1e-6  # (1e-3)^2: an upload that is its reward up to a thousandt
 _NO_LENGTH = 1e-12  # squares below this part of what they were computed from are rounding
 
 
-def news(C: Float64, H: Float64, V: Float64, trusted: Bool) -> tuple[Float64, Float64, Bool]:
+def news(
+    C: Float64, H: Float64, V: Float64, trusted: Bool, alike: Bool
+) -> tuple[Float64, Float64, Bool]:
     """Return how far each upload agrees with the others', before and after its reward is removed.
 
-    With m the sum of the uploads of the trusted parties other than i: ``b_i = cos(u_i, m)``, and
+    With m the sum of the uploads of the trusted parties other than i and those alike to it (who
+    would vouch for one another): ``b_i = cos(u_i, m)``, and
     ``f_i`` the cosine after both were made orthogonal to vbar_i. All of it from C, H and V:
     ``<u', m'> = sum_j C_ij - h_ii h_i. / V``, ``||u'||^2 = C_ii - h_ii^2 / V``,
     ``||m'||^2 = sum_jk C_jk - h_i.^2 / V`` with ``h_i. = sum_j h_ij``, j and k over the others.
@@ -33,6 +36,8 @@ def news(C: Float64, H: Float64, V: Float64, trusted: Bool) -> tuple[Float64, Fl
         is projected out.
     trusted
         ``(n,) bool``, the parties that m may hold.
+    alike
+        ``(n, n) bool``, symmetric: the pairs that do not count as each other's others.
 
     Returns
     -------
@@ -44,12 +49,11 @@ def news(C: Float64, H: Float64, V: Float64, trusted: Bool) -> tuple[Float64, Fl
         ``(n,) bool``: the upload is not zero and the others' sum is not zero.
     """
     squares, own = np.diagonal(C), np.diagonal(H)
-    weights = trusted.astype(np.float64)
-    # sums by numpy rather than BLAS, whose last bits may change with the number of threads
-    towards: Float64 = (C * weights).sum(axis=1)
-    agreed = towards - weights * squares
-    handed = (H * weights).sum(axis=1) - weights * own
-    crowd = (weights * towards).sum() - weights * (2 * towards - squares)
+    others = np.where(alike, 0.0, trusted.astype(np.float64))
+    np.fill_diagonal(others, 0.0)
+    agreed: Float64 = (C * others).sum(axis=1)
+    handed: Float64 = (H * others).sum(axis=1)
+    crowd: Float64 = ((others @ C) * others).sum(axis=1)
     scale = np.trace(C)
     inverse = np.divide(1.0, V, out=np.zeros_like(V), where=V > 0)
     left = squares - own**2 * inverse
