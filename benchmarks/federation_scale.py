@@ -83,6 +83,7 @@ class Settling:
     clock: Clock
     extra_mib: float = 0.0
     uploads_mib: float = 0.0
+    peak_mib: float = 0.0
 
     def __post_init__(self) -> None:
         self._settle = self.method.settle
@@ -91,11 +92,17 @@ class Settling:
     def settle(self, intake: Intake) -> Settlement:
         """Settle, and note the resident memory beyond what there was before."""
         self.uploads_mib = sum(u.numel() * u.element_size() for u in intake.uploads) / MIB
+        self.note_peak()
         before = forget_peak()
         settlement: Settlement = self.clock.time("settle", lambda: self._settle(intake))
         if before is not None:
             self.extra_mib = max(self.extra_mib, memory_mib()[1] - before)
+        self.note_peak()
         return settlement
+
+    def note_peak(self) -> None:
+        """Keep the largest resident memory so far, which :func:`forget_peak` would forget."""
+        self.peak_mib = max(self.peak_mib, memory_mib()[1])
 
 
 def forget_peak() -> float | None:
@@ -132,7 +139,9 @@ def play(n: int, rounds: int, method: str, checkpoint_every: int) -> dict[str, A
     folder = Path(tempfile.mkdtemp(prefix="equigrad-scale-"))
     try:
         place = RunFolder.create(folder, "", config.model_dump())
+        base = forget_peak() or memory_mib()[0]
         settling, total = _play(config, setup, place, clock)
+        settling.note_peak()
         record = place.record.stat().st_size
         check = Clock()
         check.time("verify", lambda: verify(folder))
@@ -152,7 +161,8 @@ def play(n: int, rounds: int, method: str, checkpoint_every: int) -> dict[str, A
         **seconds,
         "verify": check.wall["verify"] / rounds,
         "record_kib": record / 1024 / rounds,
-        "resident_mib": memory_mib()[0],
+        "data_mib": base,
+        "peak_mib": settling.peak_mib,
         "uploads_mib": settling.uploads_mib,
         "settle_extra_mib": settling.extra_mib,
     }
@@ -181,6 +191,7 @@ def bare(n: int, rounds: int) -> dict[str, Any]:
     """Play the bare loop: train everybody, average, set."""
     torch.set_num_threads(1)
     setup = prepare(config_of(n, rounds, "fedavg", rounds))
+    base = forget_peak() or memory_mib()[0]
     trainers = [_trainer(spec) for spec in setup.specs]
     weights = setup.terms.initial
     shares = [1 / n] * n
@@ -203,7 +214,8 @@ def bare(n: int, rounds: int) -> dict[str, Any]:
         "seconds": seconds,
         "cpu": clock.cpu["play"] / rounds,
         "train": seconds,
-        "resident_mib": memory_mib()[0],
+        "data_mib": base,
+        "peak_mib": memory_mib()[1],
     }
 
 
@@ -241,7 +253,7 @@ def printed(row: Mapping[str, Any]) -> dict[str, Any]:
         "checkpoint": share("checkpoint"),
         "verify": share("verify"),
         "record KiB": f"{row['record_kib']:.0f}" if "record_kib" in row else "-",
-        "RSS MiB": f"{row['resident_mib']:.0f}",
+        "adds MiB": f"{row['peak_mib'] - row['data_mib']:.0f}",
         "uploads MiB": f"{row['uploads_mib']:.0f}" if "uploads_mib" in row else "-",
         "settling adds": f"{row['settle_extra_mib']:.0f}" if "settle_extra_mib" in row else "-",
     }
