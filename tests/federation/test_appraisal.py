@@ -250,3 +250,9 @@ def test_rules_by_name() -> None:
     assert make_rule("auto", 21, ROBUST).name == "cgsv-sampled"
     with pytest.raises(ConfigError, match="needs the uploads"):
         make_rule("shapfed", 3, ROBUST)
+
+
+def test_claiming_no_records_at_all_stops_nobody() -> None:
+    uploads = crowd(3)
+    first, _ = judge(evidence(uploads, round=0, records=np.zeros(3)), PAPER)
+    assert first.weights == pytest.approx(np.full(3, 1 / 3))

@@ -19,6 +19,7 @@ def gathered(*replies: tuple[str, Message | Failure]) -> dict[str, list[str]]:
         "admitted": list(answers.admitted),
         "absent": list(answers.absent),
         "refused": [f"{p}:{r.flag}" for p, r in answers.refused.items()],
+        "twice": list(answers.duplicates),
     }
 
 
@@ -26,13 +27,20 @@ def test_the_order_of_arrival_does_not_matter() -> None:
     replies = [reply("c"), reply("a", float("nan")), ("b", Failure("b", "raised"))]
     outcomes = [gathered(*order) for order in permutations(replies)]
     assert outcomes == [
-        {"admitted": ["c"], "absent": ["b"], "refused": ["a:non-finite"]},
+        {"admitted": ["c"], "absent": ["b"], "refused": ["a:non-finite"], "twice": []},
     ] * len(outcomes)
 
 
-def test_a_second_answer_voids_the_first() -> None:
-    outcome = gathered(reply("a"), reply("b"), reply("a", 2.0), reply("c"))
-    assert outcome == {"admitted": ["b", "c"], "absent": [], "refused": ["a:duplicate"]}
+def test_a_second_answer_is_refused_and_noted() -> None:
+    replies = [reply("a"), reply("b"), reply("a", 2.0), reply("c")]
+    assert gathered(*replies) == {
+        "admitted": ["a", "b", "c"],
+        "absent": [],
+        "refused": [],
+        "twice": ["a"],
+    }
+    first = gather(replies, MEMBERS, round_=0, size=2, max_bytes=100).admitted["a"]
+    assert first.upload.tolist() == [1.0, 1.0]
 
 
 def test_silence_of_the_engine_is_absence() -> None:

@@ -6,7 +6,9 @@ recorded.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -14,6 +16,9 @@ from equigrad.errors import UploadError
 from equigrad.federation.messages import Message, TrainReply
 
 __all__ = ["Refusal", "admit"]
+
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_MOST_RECORDS = 2**53  # whole numbers that float64 holds exactly
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,13 @@ class Refusal:
 
 
 def admit(
-    party: str, reply: Message, *, round_: int, size: int, max_bytes: float
+    party: str,
+    reply: Message,
+    *,
+    round_: int,
+    size: int,
+    max_bytes: float,
+    noise: Mapping[str, Any] | None = None,
 ) -> TrainReply | Refusal:
     """Return the reply if it may be used in this round, else why not.
 
@@ -42,21 +53,27 @@ def admit(
         D, the length of an upload.
     max_bytes
         Largest size of all tensors of the reply, in bytes.
+    noise
+        The noise that the party was agreed to add (``kind`` and ``variance``); empty or None:
+        none. It must declare exactly that: declared noise is taken out of its squared norm.
 
     Returns
     -------
     TrainReply or Refusal
-        A refusal carries the flag "wrong-kind", "wrong-round", "wrong-party", "too-large",
-        "wrong-shape", "wrong-dtype", "non-finite" or "bad-facts".
+        The reply with its upload in float32, or a refusal with the flag "wrong-kind",
+        "wrong-round", "wrong-party", "too-large", "wrong-shape", "wrong-dtype", "non-finite" or
+        "bad-facts".
     """
     if not isinstance(reply, TrainReply):
         detail = f"Party {party!r}: expected a training reply, got kind {reply.kind!r}."
         return Refusal(party, "wrong-kind", detail)
     try:
-        _check(party, reply, round_, size, max_bytes)
+        _check_place(party, reply, round_)
+        upload = _checked_upload(party, reply, size, max_bytes)
+        _check_facts(party, reply, noise or {})
     except _RefusedError as refused:
         return Refusal(party, refused.flag, str(refused))
-    return reply
+    return replace(reply, upload=upload)
 
 
 class _RefusedError(UploadError):
@@ -65,30 +82,44 @@ class _RefusedError(UploadError):
         self.flag = flag
 
 
-def _check(party: str, reply: TrainReply, round_: int, size: int, max_bytes: float) -> None:
+def _check_place(party: str, reply: TrainReply, round_: int) -> None:
     if reply.party != party:
         raise _RefusedError("wrong-party", party, f"party {party!r}", f"{reply.party!r}")
     if reply.round != round_:
         raise _RefusedError("wrong-round", party, f"round {round_}", f"round {reply.round}")
+
+
+def _checked_upload(party: str, reply: TrainReply, size: int, max_bytes: float) -> torch.Tensor:
+    """Return the upload as ``(size,) float32``."""
+    upload: Any = reply.upload
+    if not isinstance(upload, torch.Tensor) or upload.layout is not torch.strided:
+        raise _RefusedError("wrong-dtype", party, "a dense tensor", type(upload).__name__)
     if reply.nbytes() > max_bytes:
         limit, got = f"at most {max_bytes:.0f} bytes", f"{reply.nbytes()} bytes"
         raise _RefusedError("too-large", party, limit, got)
-    upload = reply.upload
     if upload.shape != (size,):
         raise _RefusedError("wrong-shape", party, f"shape ({size},)", f"{tuple(upload.shape)}")
-    if not upload.is_floating_point():
-        raise _RefusedError("wrong-dtype", party, "a floating dtype", f"{upload.dtype}")
-    if not bool(torch.isfinite(upload).all()):
-        raise _RefusedError("non-finite", party, "finite entries", "NaN or inf")
-    _check_facts(party, reply)
+    if upload.dtype not in _DTYPES:
+        names = ", ".join(str(dtype).removeprefix("torch.") for dtype in _DTYPES)
+        raise _RefusedError("wrong-dtype", party, f"one of {names}", f"{upload.dtype}")
+    single = upload.detach().to("cpu", torch.float32)
+    if not bool(torch.isfinite(single).all()):
+        raise _RefusedError("non-finite", party, "finite entries", "NaN, inf or beyond float32")
+    if not math.isfinite(float(single.double().square().sum())):
+        raise _RefusedError("non-finite", party, "a finite norm", "one beyond float64")
+    return single
 
 
-def _check_facts(party: str, reply: TrainReply) -> None:
-    if reply.records < 0:
-        raise _RefusedError("bad-facts", party, "records >= 0", f"{reply.records}")
-    if reply.noise:
-        variance, kind = reply.noise.get("variance"), reply.noise.get("kind")
-        sound = isinstance(variance, int | float) and math.isfinite(variance) and variance >= 0
-        if not sound or kind not in ("gaussian", "laplace"):
-            expected = "noise with a kind and a variance >= 0"
-            raise _RefusedError("bad-facts", party, expected, f"{dict(reply.noise)}")
+def _check_facts(party: str, reply: TrainReply, agreed: Mapping[str, Any]) -> None:
+    records: Any = reply.records
+    if type(records) is not int or not 0 <= records <= _MOST_RECORDS:
+        expected = f"a whole number of records in [0, {_MOST_RECORDS}]"
+        raise _RefusedError("bad-facts", party, expected, f"{str(records)[:40]}")
+    if type(reply.delivered) is not int:
+        raise _RefusedError("bad-facts", party, "a round as delivered", f"{reply.delivered!r}")
+    if any(type(v) not in (int, float) for v in reply.metrics.values()):
+        raise _RefusedError("bad-facts", party, "numbers as metrics", f"{dict(reply.metrics)}")
+    declared = dict(reply.noise)
+    if declared != dict(agreed):
+        expected = f"the noise that was agreed ({dict(agreed) or 'none'})"
+        raise _RefusedError("bad-facts", party, expected, f"{declared or 'none'}")

@@ -40,7 +40,6 @@ from equigrad.reward import (
     PaperMixing,
     RobustMixing,
     Standing,
-    median_cap,
     paper_weights,
     ratio,
     robust_weights,
@@ -97,7 +96,7 @@ def appraise(
     mixing = _mixing(settings)
     standing = _with_members(mixing, history.standing, evidence.members)
     noise, gram = _clean(evidence)
-    caps = _caps(gram, evidence, settings, noisy=noise is not None)
+    caps = _caps(gram, evidence, settings, noise)
     gram = gram * np.outer(caps, caps)
     noise = None if noise is None else noise.rescaled(caps)
     report, audits = check(
@@ -105,7 +104,7 @@ def appraise(
         evidence.overlap * caps[None, :],
         evidence.reward_energy,
         history.audits,
-        AuditSettings(clear_after=settings.clear_after),
+        _audit_settings(settings),
         parties=evidence.parties,
         round_index=evidence.round,
         n_params=evidence.n_params,
@@ -115,10 +114,12 @@ def appraise(
     keep = np.array([p not in excluded for p in evidence.parties], dtype=np.bool_)
     valued = tuple(p for p in evidence.parties if p not in excluded)
     merging = settings.clone_action == "merge"
-    groups = [g for g in report.groups if set(g) <= set(valued)] if merging else []
+    groups = _merged(report, valued) if merging else []
     members = membership(valued, groups)
     weights = _weights(evidence, standing, valued, keep, members, settings)
-    game = _game(gram[np.ix_(keep, keep)], weights, members, noise, keep, settings, generator)
+    paid = gram if settings.pay_for == "signal" else evidence.gram * np.outer(caps, caps)
+    at = np.ix_(keep, keep)
+    game = _game(gram[at], paid[at], weights, members, noise, keep, settings, generator)
     frozen = game.trust is not None and game.trust.level == "not trustworthy"
     standing = mixing.update(
         standing, game.values.values, game.kappa, valued, excluded, frozen=frozen
@@ -168,17 +169,44 @@ def _clean(evidence: Evidence) -> tuple[Noise | None, Float64]:
     return noise, correct_gram(evidence.gram, noise)
 
 
-def _caps(gram: Float64, evidence: Evidence, settings: CgsvSettings, *, noisy: bool) -> Float64:
-    norms = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
+def _caps(
+    gram: Float64, evidence: Evidence, settings: CgsvSettings, noise: Noise | None
+) -> Float64:
+    """Return each upload's factor: the median cap and, for whoever broke it, the announced bound.
+
+    Where noise makes the corrected squared norm vanish, the norm as it arrived stands in for it:
+    declaring noise is no way around the cap.
+    """
+    clean = np.sqrt(np.maximum(np.diagonal(gram), 0.0))
+    arrived = np.sqrt(np.maximum(np.diagonal(evidence.gram), 0.0))
+    caps = np.ones(len(clean))
     if np.isfinite(settings.norm_cap):
-        caps = median_cap(norms, settings.norm_cap)
-    else:
-        caps = np.ones(len(norms))
-    if settings.bounding == "clip" and evidence.gamma is not None and not noisy:
-        over = norms > evidence.gamma * (1 + _GAMMA_SLACK)  # broke the bound it was given
-        allowed = np.where(over, evidence.gamma / np.where(over, norms, 1.0), 1.0)
+        moving = clean[clean > 0] if clean.any() else arrived[arrived > 0]
+        norms = np.where(clean > 0, clean, arrived)
+        if moving.size:
+            over = norms > settings.norm_cap * np.median(moving)
+            limit = settings.norm_cap * np.median(moving)
+            caps = np.where(over, limit / np.where(over, norms, 1.0), 1.0)
+    if settings.bounding == "clip" and evidence.gamma is not None:
+        silent = np.ones(len(clean), np.bool_) if noise is None else noise.variance == 0
+        over = silent & (arrived > evidence.gamma * (1 + _GAMMA_SLACK))  # broke its bound
+        allowed = np.where(over, evidence.gamma / np.where(over, arrived, 1.0), 1.0)
         caps = np.minimum(caps, allowed)
     return caps
+
+
+def _audit_settings(settings: CgsvSettings) -> AuditSettings:
+    """Return the audits' thresholds; to merge look-alikes harms less than to exclude them."""
+    thresholds = AuditSettings(clear_after=settings.clear_after)
+    if settings.clone_action == "merge":
+        return replace(thresholds, clones=thresholds.alike)
+    return thresholds
+
+
+def _merged(report: AuditReport, valued: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the clone groups among the valued parties."""
+    groups = (tuple(p for p in group if p in valued) for group in report.groups)
+    return [group for group in groups if len(group) > 1]
 
 
 def _excluded(
@@ -202,7 +230,9 @@ def _weights(
     """Return aggregation weights over the valued parties; a merged group counts as one party."""
     shares = standing.shares(valued)
     if settings.aggregation == "records-then-reputation":
-        return paper_weights(shares, evidence.records[keep], first=evidence.round == 0)
+        claimed = evidence.records[keep]
+        records = claimed if claimed.any() else np.ones_like(claimed)  # nobody claims any
+        return paper_weights(shares, records, first=evidence.round == 0)
     warm = evidence.round < settings.warmup
     if warm or not shares.sum() > 0:
         return share_values(uniform_weights(len(members)), members)
@@ -220,6 +250,7 @@ class _Game:
 
 def _game(
     gram: Float64,
+    paid: Float64,
     weights: Float64,
     members: Float64,
     noise: Noise | None,
@@ -227,17 +258,22 @@ def _game(
     settings: CgsvSettings,
     generator: np.random.Generator,
 ) -> _Game:
-    """Value the parties (merged groups as one each) and judge consensus and trust."""
+    """Value the parties (merged groups as one each) and judge consensus and trust.
+
+    ``paid`` is the Gram matrix that values are taken from: corrected for noise like ``gram``, or
+    as the uploads were delivered.
+    """
     if not keep.any():
         return _Game(settings.contribution, weights, Values(np.zeros(0)), 0.0, None)
-    merged = merge_gram(gram, members) if len(members) < len(gram) else gram
+    merging = len(members) < len(gram)
+    merged = merge_gram(gram, members) if merging else gram
     rule = make_rule(settings.contribution, len(merged), settings)
     own = noise.take(np.flatnonzero(keep)) if noise is not None else None
-    if own is not None and len(members) < len(gram):
+    if own is not None and merging:
         own = replace(own, variance=np.square(members) @ own.variance)
     uniform = settings.value_weights == "uniform"
     grouped = uniform_weights(len(merged)) if uniform else (members > 0) @ weights
-    values = rule.value(merged, grouped, generator)
+    values = rule.value(merge_gram(paid, members) if merging else paid, grouped, generator)
     judged = None if own is None else trust(merged, grouped, own, values.degenerate_share)
     half = None if values.half_width is None else share_values(values.half_width, members)
     values = replace(values, values=share_values(values.values, members), half_width=half)

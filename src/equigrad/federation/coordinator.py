@@ -77,6 +77,7 @@ class Coordinator:
         self.progress = progress
         self.memory = memory or Memory()
         self.membership = Membership(terms.parties, config.party)
+        self._noise = {p.name: p.declared_noise for p in config.party}
         limit = config.round.max_upload_mb
         self._max_bytes = limit * 1e6 if limit is not None else 8.0 * terms.size + 1024
 
@@ -106,7 +107,8 @@ class Coordinator:
             After ``max_void_rounds`` rounds in a row in which too few parties answered. What was
             settled is kept, and the run can be resumed.
         """
-        self.memory.void = 0
+        if self.memory.void >= self.config.round.max_void_rounds:
+            self.memory.void = 0  # the parties are said to be back
         while self.memory.next_round < self.config.rounds:
             self._play_round(self.memory.next_round)
             self.memory.next_round += 1
@@ -149,7 +151,8 @@ class Coordinator:
         norms = self._ask_norms(members, t) if self.method.needs_norms else None
         if norms is not None and any(norm > 0 for norm in norms.values()):
             self.method.take_norms(norms)
-        plan = None if self.method.needs_norms else self.method.plan(t)
+        # no norm at all: nobody is there to be asked; norms of zero: a round of zero uploads
+        plan = None if self.method.needs_norms and not norms else self.method.plan(t)
         announced = {
             "parties": list(members),
             "gamma": plan.gamma if plan else None,
@@ -172,6 +175,7 @@ class Coordinator:
             )
             self.progress.message("warning", text)
         self.memory.void = self.memory.void + 1 if void else 0
+        self.memory.present = tuple(answers.admitted)
         self._tell_round(t, members, answers, settlement)
 
     def _settle(
@@ -190,11 +194,13 @@ class Coordinator:
         settlement = self.method.settle(intake)
         for stage, body in settlement.lines:
             self.journal.line(stage, t, body)
+        for note in settlement.notes:
+            self.progress.message("warning", f"Round {t}: {note}")
         return settlement
 
     def _welcome(self, party: str, members: tuple[str, ...], t: int) -> None:
         """Give a late joiner the model it starts from, if that is not the initial one."""
-        others = [p for p in members if p != party and self.memory.acknowledged.get(p, -2) >= -1]
+        others = [p for p in members if p != party and p in self.memory.present]
         source = self.method.starting_party(others)
         if source is None:
             return
@@ -203,7 +209,7 @@ class Coordinator:
         for _, reply in self.transport.exchange({source: request}, deadline_s=deadline):
             sound = isinstance(reply, ModelReply) and reply.model.shape == (self.terms.size,)
             if isinstance(reply, ModelReply) and sound and bool(reply.model.isfinite().all()):
-                self.memory.acknowledged[source] = reply.delivered
+                self._acknowledge(source, reply.delivered)
                 self.memory.starts[party] = (t - 1, reply.model)
                 self.method.adopted(party, source)
             else:
@@ -242,6 +248,7 @@ class Coordinator:
             round_=t,
             size=self.terms.size,
             max_bytes=self._max_bytes,
+            noise=self._noise,
         )
         self._note(answers)
         return answers
@@ -254,6 +261,8 @@ class Coordinator:
                 self.memory.scores[party] = reply.metrics["score"]
         for refusal in answers.refused.values():
             self.progress.message("warning", f"Refused ({refusal.flag}): {refusal.detail}")
+        for party in answers.duplicates:
+            self.progress.message("warning", f"Refused (duplicate): {party} answered twice.")
         for party, failure in answers.absent.items():
             self._tell_failure(party, failure, "is absent")
 
@@ -286,6 +295,7 @@ class Coordinator:
             "metrics": [finite(reply.metrics or None) for reply in replies.values()],
             "absent": {party: failure.reason for party, failure in answers.absent.items()},
             "refused": {p: [r.flag, r.detail] for p, r in answers.refused.items()},
+            "duplicates": list(answers.duplicates),
             "quorum": {"needed": needed, "answered": len(replies), "void": void},
         }
         self.journal.line("train", t, body)

@@ -7,6 +7,7 @@ Neighbours: :mod:`equigrad.federation.admission` (which judges one reply) and
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from equigrad.federation.admission import Refusal, admit
 from equigrad.federation.messages import Failure, Message, TrainReply
@@ -38,6 +39,7 @@ class Answers:
     admitted: Mapping[str, TrainReply]
     absent: Mapping[str, Failure]
     refused: Mapping[str, Refusal]
+    duplicates: tuple[str, ...] = ()
 
 
 def gather(
@@ -47,6 +49,7 @@ def gather(
     round_: int,
     size: int,
     max_bytes: float,
+    noise: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Answers:
     """Judge every reply and sort the members by what became of them.
 
@@ -56,28 +59,34 @@ def gather(
         What a transport's exchange yields, in any order.
     members
         Everybody who was asked; the outcome does not depend on the order of the replies.
-    round_, size, max_bytes
-        What :func:`~equigrad.federation.admission.admit` checks against.
+    round_, size, max_bytes, noise
+        What :func:`~equigrad.federation.admission.admit` checks against; agreed noise by party.
 
     Returns
     -------
     Answers
-        Every member exactly once. A second answer of a party voids its first (flag "duplicate").
+        Every member exactly once. The first answer of a party counts; a second one (an engine
+        that breaks its promise, a replayed message) is refused and noted.
     """
     came: dict[str, TrainReply | Refusal | Failure] = {}
+    duplicates: list[str] = []
     for party, reply in replies:
-        if party in came:  # an engine that breaks its promise, or a replayed answer
-            came[party] = Refusal(party, "duplicate", f"Party {party!r} answered twice.")
+        if party in came:
+            duplicates.append(party)
         elif isinstance(reply, Failure):
             came[party] = reply
         else:
-            came[party] = admit(party, reply, round_=round_, size=size, max_bytes=max_bytes)
+            agreed = (noise or {}).get(party)
+            came[party] = admit(
+                party, reply, round_=round_, size=size, max_bytes=max_bytes, noise=agreed
+            )
     for party in members:
         came.setdefault(party, Failure(party, "lost", "the engine returned nothing"))
     return Answers(
         {p: r for p in members if isinstance(r := came[p], TrainReply)},
         {p: r for p in members if isinstance(r := came[p], Failure)},
         {p: r for p in members if isinstance(r := came[p], Refusal)},
+        tuple(party for party in members if party in duplicates),
     )
 
 

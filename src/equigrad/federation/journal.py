@@ -57,6 +57,7 @@ class Journal:
             "void": memory.void,
             "acknowledged": memory.acknowledged,
             "starts": {party: round_ for party, (round_, _) in memory.starts.items()},
+            "present": list(memory.present),
             "scores": memory.scores,
             "method": state.facts,
         }
@@ -93,6 +94,7 @@ def recall(checkpoint: Checkpoint, memory: Memory, method: Method, transport: Tr
     memory.next_round = int(facts["next_round"])
     memory.void = int(facts["void"])
     memory.acknowledged = {party: int(round_) for party, round_ in facts["acknowledged"].items()}
+    memory.present = tuple(facts["present"])
     memory.scores = {party: float(score) for party, score in facts["scores"].items()}
     memory.starts = {
         party: (int(round_), torch.as_tensor(checkpoint.arrays[f"start.{party}"]))

@@ -21,6 +21,8 @@ class Memory:
         By party, the last round whose delivery it has applied; -1 for none.
     starts
         Models that late joiners start from and have not acknowledged yet: party -> (round, model).
+    present
+        Whose upload was admitted in the last round.
     scores
         The last known score of each party's model.
     """
@@ -29,4 +31,5 @@ class Memory:
     void: int = 0
     acknowledged: dict[str, int] = field(default_factory=dict)
     starts: dict[str, tuple[int, torch.Tensor]] = field(default_factory=dict)
+    present: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)

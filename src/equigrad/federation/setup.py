@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import equigrad
+from equigrad.contribution import MAX_PARTIES
 from equigrad.data import describe
 from equigrad.errors import ConfigError
 from equigrad.federation.config.presets import resolve
@@ -113,6 +114,12 @@ def prepare(config: RunConfig) -> Setup:
         settings=resolve(config.rewards, config.audit, config.data.name),
         validate=_validator(model, test, inputs.task, config.seed),
     )
+    exact = terms.settings.contribution == "cgsv-exact"
+    if config.method == "cgsv" and exact and len(specs) > MAX_PARTIES:
+        raise ConfigError(
+            f"Expected at most {MAX_PARTIES} parties with rewards.contribution = 'cgsv-exact' "
+            f"(its work doubles with each), got {len(specs)}. Use 'auto' or 'cgsv-sampled'."
+        )
     for spec in specs:
         spec.check(terms.settings)
     start = _start_body(config, dealt, terms)

@@ -176,6 +176,81 @@ def test_a_consistent_gram_matrix_cannot_be_slipped_in(copy: Path) -> None:
         verify(copy)
 
 
+def put(stage: str, number: int, **values: Any) -> Callable[[list[Line]], None]:
+    """Replace fields of one body."""
+    return lambda lines: bodies(lines, stage)[number].update(values)
+
+
+def put_at(stage: str, number: int, *path: Any) -> Callable[[list[Line]], None]:
+    """Replace one entry deep in a body; the last of ``path`` is the new value."""
+
+    def change(lines: list[Line]) -> None:
+        place = bodies(lines, stage)[number]
+        for key in path[:-2]:
+            place = place[key]
+        place[path[-2]] = path[-1]
+
+    return change
+
+
+def _drop_model(lines: list[Line]) -> None:
+    del bodies(lines, "finish")[0]["models"]["party-3.safetensors"]
+
+
+def _drop_party(lines: list[Line]) -> None:
+    for stage in ("announce", "train"):
+        body = bodies(lines, stage)[3]
+        for key in ("parties", "deliveries", "uploads", "norms", "records", "metrics"):
+            if key in body:
+                body[key].pop()
+
+
+FORGERIES = {
+    "a party is dropped": _drop_party,
+    "the bound's norms are hidden": put("announce", 0, gamma_norms=None),
+    "the bound is another": put("announce", 2, gamma=100.0),
+    "the number of parameters is another": put_at("start", 0, "model", "parameters", 500),
+    "a whole reward has a small cosine": put_at("reward", 0, "cos", 1, 0.01),
+    "digests of rewards are removed": put("reward", 2, digests=[]),
+    "a digest of a reward is wiped": put_at("reward", 2, "digests", 2, None),
+    "digests of uploads are removed": put("train", 2, uploads=[]),
+    "a digest of an upload is none": put_at("train", 2, "uploads", 0, "0"),
+    "another seed": put("start", 0, seed=6),
+    "another method": put("start", 0, method="fedavg"),
+    "a behaviour is denied": put_at("start", 0, "behaviours", 0, "honest"),
+    "overlaps beyond the norms": put_at("appraise", 3, "H", 1, 1, 1e6),
+    "noise that was not agreed": put(
+        "appraise", 2, noise=[{"kind": "gaussian", "variance": 0.1}] * 4
+    ),
+    "a model is left out": _drop_model,
+}
+
+
+@pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES)
+def test_whatever_follows_from_the_rest_cannot_be_forged(
+    copy: Path, change: Callable[[list[Line]], None]
+) -> None:
+    reforge(copy, change)
+    with pytest.raises(VerificationError):
+        verify(copy)
+
+
+def test_one_partys_model_cannot_pass_for_anothers(copy: Path) -> None:
+    """Even if the digest of the file is forged with it."""
+    import shutil
+
+    models = copy / "models"
+    shutil.copy(models / "party-4.safetensors", models / "party-2.safetensors")
+
+    def change(lines: list[Line]) -> None:
+        files = bodies(lines, "finish")[0]["models"]
+        files["party-2.safetensors"] = files["party-4.safetensors"]
+
+    reforge(copy, change)
+    with pytest.raises(VerificationError, match=r"party-2\.safetensors to hold the model"):
+        verify(copy)
+
+
 def test_a_flag_cannot_be_wiped(copy: Path) -> None:
     def change(lines: list[Line]) -> None:
         for body in bodies(lines, "appraise"):

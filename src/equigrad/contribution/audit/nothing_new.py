@@ -53,7 +53,7 @@ def news(
     np.fill_diagonal(others, 0.0)
     agreed: Float64 = (C * others).sum(axis=1)
     handed: Float64 = (H * others).sum(axis=1)
-    crowd: Float64 = ((others @ C) * others).sum(axis=1)
+    crowd = _crowds(C, others, trusted, alike)
     scale = np.trace(C)
     inverse = np.divide(1.0, V, out=np.zeros_like(V), where=V > 0)
     left = squares - own**2 * inverse
@@ -63,3 +63,17 @@ def news(
     b = safe_cosine(agreed, squares, crowd)
     f = safe_cosine(agreed - own * handed * inverse, left, crowd_left)
     return b, f, (squares > 0) & (crowd > _NO_LENGTH * scale)
+
+
+def _crowds(C: Float64, others: Float64, trusted: Bool, alike: Bool) -> Float64:
+    """Return ``(n,)`` squared norms of the others' sums, ``sum_jk C_jk`` over each one's others.
+
+    Summed by numpy rather than BLAS, whose last bits may change with the number of threads. Who
+    has nobody alike lacks only itself, which takes one sum for all; the rest take one each.
+    """
+    weights = trusted.astype(np.float64)
+    towards = (C * weights).sum(axis=1)
+    crowd: Float64 = (weights * towards).sum() - weights * (2 * towards - np.diagonal(C))
+    special = np.flatnonzero(alike.any(axis=1))
+    crowd[special] = np.einsum("ij,jk,ik->i", others[special], C, others[special])
+    return crowd

@@ -155,7 +155,7 @@ def _rewards(config: RunConfig) -> Iterator[Problem]:
 
     rewards = config.rewards
     if rewards.contribution is not None:
-        known = ["auto", *RULES]
+        known = ["auto", *(name for name in RULES if RULES[name].needs == "gram")]
         path: Path = ("rewards", "contribution")
         yield from _unknown(config, path, "a contribution rule", rewards.contribution, known)
         parties = len(listed_names(config) or ())

@@ -69,6 +69,9 @@ class CgsvSettings:
         When sampled values are good enough, and when to stop trying.
     join_from
         Model of a late joiner: the "initial" one or the "lowest" member's.
+    pay_for
+        What declared noise does to a value: nothing, the "signal" a party had counts, or it
+        lowers it, what was "delivered" counts.
     """
 
     preset: Literal["robust", "paper", "reference"]
@@ -93,6 +96,7 @@ class CgsvSettings:
     tolerance: float = 0.05
     max_permutations: int = 20_000
     join_from: Literal["initial", "lowest"] = "initial"
+    pay_for: Literal["signal", "delivered"] = "signal"
 
     def facts(self) -> dict[str, Any]:
         """Return the settings for the record; an infinite number is written as "inf"."""
@@ -200,6 +204,7 @@ def resolve(
         tolerance=rewards.tolerance,
         max_permutations=rewards.max_permutations,
         join_from=rewards.join_from,
+        pay_for=rewards.pay_for,
     )
     if settings.mixing == "robust" and "floor" not in chosen:
         settings = replace(settings, floor=0.0)

@@ -187,6 +187,9 @@ class RewardsConfig(_Section):
     sharpness: PositiveFloat | None = Field(None, description="Exponent on reputations.")
     warmup: int | None = Field(None, ge=0, description="Rounds in which everybody gets all.")
     mask: str | None = Field(None, description="Reward rule.")
+    pay_for: Literal["signal", "delivered"] = Field(
+        "signal", description="Whether declared noise is taken out of a value, or lowers it."
+    )
     join_from: Literal["initial", "lowest"] = Field(
         "initial", description="Model of a late joiner."
     )
@@ -261,6 +264,13 @@ class PartyConfig(_Section):
     options: Options = Field({}, description="The behaviour's own settings.")
     join: int = Field(0, ge=0, description="First round it takes part in.")
     leave: int | None = Field(None, ge=1, description="First round it no longer takes part in.")
+
+    @property
+    def declared_noise(self) -> dict[str, Any]:
+        """What the party declares with every upload: kind and variance of its noise, or nothing."""
+        if not self.upload_noise:
+            return {}
+        return {"kind": self.noise_kind, "variance": self.upload_noise**2}
 
     @model_validator(mode="after")
     def _order(self) -> Self:

@@ -105,10 +105,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Settlement:
-    """What follows from a round: lines for the record, and every member's standing."""
+    """What follows from a round: lines for the record, every member's standing, warnings."""
 
     lines: Sequence[tuple[str, Mapping[str, Any]]]
     scores: Mapping[str, Score] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

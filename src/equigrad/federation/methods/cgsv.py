@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from equigrad.contribution import gram
@@ -30,7 +31,7 @@ from equigrad.federation.methods.ledger import RewardLedger
 from equigrad.federation.methods.lines import appraise_body, reward_body
 from equigrad.federation.record.canonical import sha256_array
 from equigrad.federation.streams import numpy_stream
-from equigrad.reward import auto_gamma, gamma_at
+from equigrad.reward import auto_gamma, gamma_at, norm
 
 __all__ = ["Cgsv"]
 
@@ -63,14 +64,18 @@ class Cgsv(Method):
     def plan(self, round_: int) -> Plan:
         """Ask for bounded updates; the norm decays geometrically to its end share."""
         settings = self.terms.settings
-        if self._gamma is None:
+        if settings.bounding == "none":
             return Plan("none")
-        gamma = gamma_at(round_, self.terms.rounds, self._gamma, settings.gamma_end)
-        return Plan(settings.bounding, gamma)
+        # still unset only where every reported norm was 0: then any bound keeps the uploads zero
+        first = 1.0 if self._gamma is None else self._gamma
+        return Plan(
+            settings.bounding, gamma_at(round_, self.terms.rounds, first, settings.gamma_end)
+        )
 
     def settle(self, intake: Intake) -> Settlement:
         """Value the uploads, move the coordinator's model and issue the rewards."""
         settings = self.terms.settings
+        self._ledger.keep(intake.members)
         overlap, energy = self._ledger.overlaps(intake.parties, intake.uploads)
         evidence = Evidence(
             round=intake.round,
@@ -95,7 +100,7 @@ class Cgsv(Method):
         reward["digests"] = self._ledger.digests(intake.round, intake.parties)
         settle = {
             "aggregate_sha256": sha256_array(aggregate),
-            "aggregate_norm": float(np.linalg.norm(aggregate.astype(np.float64))),
+            "aggregate_norm": norm(aggregate),
             "model_sha256": sha256_array(self._model),
             "drift": self._drift.read(intake.members, self._model),
             "drift_exact": self._drift.exact,
@@ -105,7 +110,8 @@ class Cgsv(Method):
             ("reward", reward),
             ("settle", settle),
         ]
-        return Settlement(lines, _scores(intake.members, intake.parties, appraisal, share))
+        scores = _scores(intake.members, intake.parties, appraisal, share)
+        return Settlement(lines, scores, _notes(evidence, appraisal, aggregate))
 
     def pending(self, party: str, since: int) -> int | None:
         """Return the round of what ``party`` has not received yet, or None."""
@@ -123,10 +129,10 @@ class Cgsv(Method):
         """Return the present party of lowest reputation, if late joiners start from it."""
         if self.terms.settings.join_from != "lowest" or not present:
             return None
-        known = [p for p in present if p in self._history.standing.names]
-        shares = self._history.standing.share
-        places = {name: i for i, name in enumerate(self._history.standing.names)}
-        return min(known, key=lambda p: float(shares[places[p]]), default=None)
+        standing, flagged = self._history.standing, self._history.audits.flagged()
+        shares = dict(zip(standing.names, standing.share.tolist(), strict=True))
+        sound = [p for p in present if p in shares and p not in flagged]
+        return min(sound, key=shares.__getitem__, default=None)
 
     def adopted(self, party: str, source: str) -> None:
         """Note that a late joiner started from another party's model."""
@@ -151,6 +157,24 @@ class Cgsv(Method):
         self._model = state.arrays["model"].copy()
         self._drift.load(state.arrays["drift"])
         self._ledger.load(MethodState(state.facts["ledger"], state.arrays))
+
+
+def _notes(
+    evidence: Evidence, appraisal: Appraisal, aggregate: npt.NDArray[np.float32]
+) -> tuple[str, ...]:
+    """Return what whoever watches should be told of an unusual round."""
+    notes = []
+    if not appraisal.valued:
+        notes.append("everybody present is excluded; the aggregate is zero and nothing changes.")
+    elif not np.diagonal(evidence.gram).any():
+        notes.append("all uploads are zero; nobody is rewarded.")
+    elif not aggregate.any():
+        notes.append("the uploads cancel out; nobody is rewarded.")
+    if appraisal.trust is not None and appraisal.trust.level != "ok":
+        notes.append(f"values are {appraisal.trust.level} under the declared noise.")
+    if not appraisal.values.converged:
+        notes.append("the sampled values did not reach the tolerance.")
+    return tuple(notes)
 
 
 def _scores(

@@ -120,10 +120,12 @@ class RewardLedger:
             V[at] = energies(issue.aggregate, masks)
         return H, V
 
-    def forget_party(self, party: str) -> None:
-        """Drop what a party was rewarded with (it has left, or starts anew)."""
-        self._last.pop(party, None)
-        self._forget()
+    def keep(self, members: Sequence[str]) -> None:
+        """Drop the rewards of parties that have left; what they had not fetched is forfeit."""
+        left = self._last.keys() - set(members)
+        if left:
+            self._last = {p: t for p, t in self._last.items() if p not in left}
+            self._forget()
 
     def save(self) -> MethodState:
         """Return the ledger's state; orders are not kept, they follow from the aggregates."""

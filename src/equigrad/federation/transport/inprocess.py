@@ -16,12 +16,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
+    BrokenExecutor,
     Executor,
     Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
 )
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,14 +112,9 @@ class InProcessTransport(Transport):
         self._states: dict[str, PartyState] = {}
         self._threads = torch.get_num_threads()
         plan = faults or FaultPlan()
-        self._local: _Workshop | None = None
-        self._pool: Executor
-        if pool == "thread":
-            self._local = _Workshop(specs, plan)
-            self._pool = ThreadPoolExecutor(workers, "party", torch.set_num_threads, (1,))
-        else:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, context, _open_process, (specs, plan))
+        self._local = _Workshop(specs, plan) if pool == "thread" else None
+        self._arguments = (tuple(specs), plan)
+        self._pool = self._open_pool()
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -156,15 +153,29 @@ class InProcessTransport(Transport):
                     yield party, Failure(party, "deadline", f"no reply within {deadline_s:g} s")
                 running.clear()
 
+    def _open_pool(self) -> Executor:
+        if self._local is not None:
+            return ThreadPoolExecutor(self._workers, "party", torch.set_num_threads, (1,))
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, context, _open_process, self._arguments)
+
     def _submit(self, party: str, request: Message) -> Future[Any]:
         state = self._states.get(party)
         if self._local is not None:
             return self._pool.submit(self._local.ask, party, state, request)
         packed = None if state is None else save(state.to_tensors())
-        return self._pool.submit(_ask_in_process, party, packed, to_bytes(request))
+        work = partial(_ask_in_process, party, packed, to_bytes(request))
+        try:
+            return self._pool.submit(work)
+        except BrokenExecutor:  # a worker process died; its parties were told as lost
+            self._pool.shutdown(wait=False)
+            self._pool = self._open_pool()
+            return self._pool.submit(work)
 
     def _take(self, party: str, future: Future[Any]) -> tuple[str, Message | Failure]:
         error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            return party, Failure(party, "lost", "the worker process died")
         if error is not None:
             return party, Failure(party, "raised", f"{type(error).__name__}: {error}")
         state, reply = future.result()
