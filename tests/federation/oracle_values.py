@@ -65,10 +65,10 @@ def shapley(actors: Sequence[Sent]) -> tuple[list[float], float]:
     if everybody.square <= zero:
         return [0.0] * n, nothing / (2**n - 1)
     values = [0.0] * n
-    for chosen, value in worth.items():
-        for i in set(range(n)) - chosen:
-            gain = worth[chosen | {i}] - value
-            values[i] += gain / (n * math.comb(n - 1, len(chosen)))
+    for members, value in worth.items():
+        for i in set(range(n)) - members:
+            gain = worth[members | {i}] - value
+            values[i] += gain / (n * math.comb(n - 1, len(members)))
     return values, nothing / (2**n - 1)
 
 

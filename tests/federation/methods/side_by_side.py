@@ -53,7 +53,8 @@ class Scene:
 
 
 def scaled(vector: npt.NDArray[Any], length: float) -> Float32:
-    return (vector * (length / np.linalg.norm(vector))).astype(np.float32)
+    result: Float32 = (vector * (length / np.linalg.norm(vector))).astype(np.float32)
+    return result
 
 
 Noise = Mapping[str, Any]
@@ -204,9 +205,9 @@ def same_audit(body: Mapping[str, Any], verdict: Verdict, present: Sequence[str]
     assert [(hit["party"], hit["kind"]) for hit in body["hits"]] == audit.hits
     flags = {(flag["party"], flag["kind"]): flag for flag in body["flags"]}
     assert list(flags) == sorted(verdict.flags)
-    for key, expected in verdict.flags.items():
-        recorded = {name: flags[key][name] for name in expected}
-        assert recorded == pytest.approx(expected, abs=SINGLE), key
+    for flag, facts in verdict.flags.items():
+        recorded = {name: flags[flag][name] for name in facts}
+        assert recorded == pytest.approx(facts, abs=SINGLE), flag
 
 
 def same_rewards(body: Mapping[str, Any], verdict: Verdict) -> None:
