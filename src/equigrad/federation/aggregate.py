@@ -8,7 +8,7 @@ import torch
 
 __all__ = ["weighted_sum"]
 
-_BLOCK_BYTES = 64 * 2**20
+_BLOCK_BYTES = 16 * 2**20
 
 
 def weighted_sum(
@@ -26,7 +26,7 @@ def weighted_sum(
     Returns
     -------
     ndarray
-        Rounded to float32 once, after summing in float64. Memory: one block of at most 64 MB.
+        Rounded to float32 once, after summing in float64. Memory: one block of at most 16 MiB and copies of it.
     """
     size = uploads[0].numel()
     factor = torch.as_tensor(np.asarray(weights, dtype=np.float64))

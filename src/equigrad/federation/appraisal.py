@@ -109,6 +109,7 @@ def appraise(
         round_index=evidence.round,
         n_params=evidence.n_params,
         noise=noise,
+        repeat=evidence.repeat,
     )
     excluded = _excluded(report, evidence.members, settings)
     keep = np.array([p not in excluded for p in evidence.parties], dtype=np.bool_)

@@ -42,6 +42,9 @@ class Evidence:
         The upload norm that was asked for, or None.
     n_params
         D.
+    repeat
+        ``(n,)``, largest cosine of each upload with an earlier one of the party's own (see
+        :class:`equigrad.federation.methods.repeats.RepeatMeter`); None if it was not measured.
     noise
         What each party declared, one mapping each; empty for none.
     """
@@ -56,6 +59,7 @@ class Evidence:
     gamma: float | None
     n_params: int
     noise: tuple[Mapping[str, Any], ...] = ()
+    repeat: Float64 | None = None
 
 
 @dataclass(frozen=True)

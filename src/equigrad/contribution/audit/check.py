@@ -36,6 +36,7 @@ def check(
     round_index: int,
     n_params: int,
     noise: Noise | None = None,
+    repeat: npt.ArrayLike | None = None,
 ) -> tuple[AuditReport, AuditState]:
     """Audit one round.
 
@@ -63,6 +64,9 @@ def check(
         What the parties declared, after any scaling of their uploads. Where the standard error of
         a cosine is above ``settings.standard_error`` it is not tested; the third audit is not
         testable at all under noise.
+    repeat
+        ``(n,)``, each upload's largest cosine with an earlier upload of the same party, of rounds
+        after which its model has moved; 0 for none. ``None``: not measured.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def check(
         The findings and the state for the next round.
 
     Guarantee: deterministic; a permutation of the parties permutes the report. A flag needs a
-    statistic beyond its threshold: echo and clones one round, the third audit
+    statistic beyond its threshold: echo, clones and replays one round, the third audit
     ``settings.streak`` testable rounds in a row. Derived here.
 
     Raises
@@ -94,10 +98,15 @@ def check(
     clones = np.zeros(len(names), dtype=np.bool_)
     clones[[i for group in groups for i in group]] = True
 
+    repeated = np.zeros(len(names)) if repeat is None else np.asarray(repeat, dtype=np.float64)
+    if repeated.shape != (len(names),) or not np.isfinite(repeated).all():
+        raise ValueError(f"Expected repeat of shape ({len(names)},), finite, got {repeated!r}.")
+    replays = repeated >= settings.replay
+
     flagged = state.flagged()
     before = np.array([name in flagged for name in names], dtype=np.bool_)
     alike = (cosines >= settings.alike) & pair_clear
-    alignment, new, testable = news(C, H, V, ~(before | echoes | clones), alike)
+    alignment, new, testable = news(C, H, V, ~(before | echoes | clones | replays), alike)
     width = settings.width / float(np.sqrt(n_params))
     told = noise is None and n_params >= settings.least_params
     testable = testable & (told and _somebody_has_news(new[~before], width))
@@ -107,11 +116,12 @@ def check(
     stale = testable & (streak >= settings.streak)
 
     clone = cosines.max(axis=1, initial=-1.0)
-    table = np.stack([echo, clone, alignment, new], axis=1)
+    table = np.stack([echo, clone, alignment, new, repeated], axis=1)
     hits = (
         *_hits("echo", echoes | (stale & echoing), names, round_index, table, streak),
         *_hits("clones", clones, names, round_index, table, streak),
         *_hits("random", stale & ~echoing, names, round_index, table, streak),
+        *_hits("replay", replays, names, round_index, table, streak),
     )
     streaks = dict(zip(names, streak.tolist(), strict=True))
     following = state.after(hits, streaks, round_index, settings.clear_after)
@@ -122,6 +132,7 @@ def check(
         clone=clone,
         alignment=alignment,
         news=new,
+        repeat=repeated,
         streak=streak,
         groups=tuple(tuple(names[i] for i in group) for group in groups),
         hits=hits,
@@ -154,6 +165,7 @@ def _hits(
             clone=float(table[i, 1]),
             alignment=float(table[i, 2]),
             news=float(table[i, 3]),
+            repeat=float(table[i, 4]),
             streak=int(streak[i]),
         )
         for i in np.flatnonzero(where)

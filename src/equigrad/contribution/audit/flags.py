@@ -12,7 +12,7 @@ from equigrad.errors import RecordError
 
 __all__ = ["AuditState", "Flag", "FlagKind"]
 
-FlagKind = Literal["echo", "clones", "random"]
+FlagKind = Literal["echo", "clones", "random", "replay"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Flag:
     ----------
     party, kind
         Who, and of what: ``echo`` (uploads its reward), ``clones`` (uploads the same as another),
-        ``random`` (uploads nothing the others know of).
+        ``random`` (uploads nothing the others know of), ``replay`` (uploads what it uploaded
+        before, though its model has moved since).
     since, last_hit
         Rounds of the flag's first and its latest hit.
     echo
@@ -34,6 +35,8 @@ class Flag:
         ``b``, cosine of the upload with the sum of the others'.
     news
         ``f``, the same after the last reward was taken out of both.
+    repeat
+        Largest cosine of the upload with an earlier one of the party's own.
     streak
         Rounds without news in a row.
     """
@@ -46,6 +49,7 @@ class Flag:
     clone: float
     alignment: float
     news: float
+    repeat: float
     streak: int
 
 

@@ -24,6 +24,8 @@ class AuditReport:
         The round, and the parties that delivered in it.
     echo, clone, alignment, news
         The statistics e, largest cosine with another upload (-1 without another), b and f.
+    repeat
+        Largest cosine with an own earlier upload.
     streak
         ``int64``, rounds without news in a row, this one included.
     groups
@@ -43,6 +45,7 @@ class AuditReport:
     clone: Float64
     alignment: Float64
     news: Float64
+    repeat: Float64
     streak: Int64
     groups: tuple[tuple[str, ...], ...]
     hits: tuple[Flag, ...]
@@ -62,6 +65,7 @@ class AuditReport:
             "clone": self.clone.tolist(),
             "alignment": self.alignment.tolist(),
             "news": self.news.tolist(),
+            "repeat": self.repeat.tolist(),
             "streak": self.streak.tolist(),
             "groups": [list(group) for group in self.groups],
             "hits": [asdict(flag) for flag in self.hits],

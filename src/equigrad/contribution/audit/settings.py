@@ -26,6 +26,9 @@ class AuditSettings:
     alike
         Cosine from which two parties do not vouch for one another in the third audit, in (0, 1]:
         several names that send nearly the same noise would otherwise agree with each other.
+    replay
+        Cosine of an upload with an own earlier one, the model having moved in between, from which
+        it is a replay, in (0, 1]. Again a copy.
     echo_hint
         Cosine with the last reward from which a round without news points to an echo, in [0, 1].
     width
@@ -49,6 +52,7 @@ class AuditSettings:
     echo: float = 1 - 1e-6
     clones: float = 1 - 1e-6
     alike: float = 0.98
+    replay: float = 1 - 1e-6
     echo_hint: float = 0.3
     width: float = 3.0
     streak: int = 5
@@ -60,6 +64,7 @@ class AuditSettings:
         in_range("audit echo threshold", self.echo, 0, 1, left_open=True)
         in_range("audit clones threshold", self.clones, 0, 1, left_open=True)
         in_range("audit likeness", self.alike, 0, 1, left_open=True)
+        in_range("audit replay threshold", self.replay, 0, 1, left_open=True)
         in_range("audit echo hint", self.echo_hint, 0, 1)
         positive("audit width", self.width)
         positive_int("audit streak", self.streak)

@@ -29,6 +29,7 @@ from equigrad.federation.methods.base import (
 from equigrad.federation.methods.drift import DriftMeter
 from equigrad.federation.methods.ledger import RewardLedger
 from equigrad.federation.methods.lines import appraise_body, reward_body
+from equigrad.federation.methods.repeats import RepeatMeter
 from equigrad.federation.record.canonical import sha256_array
 from equigrad.federation.streams import numpy_stream
 from equigrad.reward import auto_gamma, gamma_at, norm
@@ -51,6 +52,7 @@ class Cgsv(Method):
         self._model = terms.initial.numpy().copy()
         self._ledger = RewardLedger(settings.mask, terms.layer_sizes)
         self._drift = DriftMeter(terms)
+        self._repeats = RepeatMeter(terms)
 
     @property
     def needs_norms(self) -> bool:
@@ -88,6 +90,9 @@ class Cgsv(Method):
             gamma=intake.gamma,
             n_params=self.terms.size,
             noise=intake.noise,
+            repeat=self._repeats.measure(
+                intake.round, intake.parties, intake.uploads, self._ledger.last
+            ),
         )
         stream = numpy_stream(self.terms.seed, "permutations", round_=intake.round)
         appraisal, self._history = appraise(evidence, self._history, settings, stream)
@@ -146,7 +151,8 @@ class Cgsv(Method):
             "history": self._history.to_json(),
             "ledger": dict(ledger.facts),
         }
-        arrays = {"model": self._model, "drift": self._drift.save(), **ledger.arrays}
+        own = {"model": self._model, "drift": self._drift.save()}
+        arrays = {**own, **self._repeats.save(), **ledger.arrays}
         return MethodState(facts, arrays)
 
     def load(self, state: MethodState) -> None:
@@ -156,6 +162,7 @@ class Cgsv(Method):
         self._history = History.from_json(state.facts["history"])
         self._model = state.arrays["model"].copy()
         self._drift.load(state.arrays["drift"])
+        self._repeats.load(state.arrays)
         self._ledger.load(MethodState(state.facts["ledger"], state.arrays))
 
 

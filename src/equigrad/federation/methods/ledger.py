@@ -89,6 +89,11 @@ class RewardLedger:
             digests.append(by_length[length])
         return digests
 
+    @property
+    def last(self) -> Mapping[str, int]:
+        """By party, the round of its last reward that was not zero."""
+        return self._last
+
     def pending(self, party: str, since: int) -> int | None:
         """Return the round of the reward that ``party`` has not acknowledged yet, or None."""
         last = self._last.get(party, -1)

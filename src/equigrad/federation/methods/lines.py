@@ -17,7 +17,8 @@ def appraise_body(evidence: Evidence, appraisal: Appraisal, history: History) ->
     """Return the body of an ``appraise`` line: the evidence, and what was judged from it.
 
     Vectors run over ``parties``; ``A``, ``B`` and ``r`` run over ``members``. C and H are those of
-    the uploads as they arrived (before caps and before any correction for noise).
+    the uploads as they arrived (before caps and before any correction for noise); P holds each
+    upload's largest cosine with an earlier one of its party.
     """
     standing = history.standing
     at = standing.positions(evidence.members)
@@ -28,6 +29,7 @@ def appraise_body(evidence: Evidence, appraisal: Appraisal, history: History) ->
         "C": encode_matrix(evidence.gram),
         "H": encode_matrix(evidence.overlap),
         "V": [v if v > 0 else None for v in evidence.reward_energy.tolist()],
+        "P": None if evidence.repeat is None else evidence.repeat.tolist(),
         "noise": [dict(facts) for facts in evidence.noise] if any(evidence.noise) else None,
         "caps": appraisal.caps.tolist(),
         "aggregation_weights": appraisal.weights.tolist(),

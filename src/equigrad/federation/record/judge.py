@@ -168,7 +168,15 @@ class Judge:
             gamma=self._announced["gamma"],
             n_params=self._size,
             noise=tuple(declared),
+            repeat=self._repeats(line),
         )
+
+    def _repeats(self, line: Line) -> Float64:
+        repeat = np.array(line.body["P"], dtype=np.float64)
+        same(line, "members", len(repeat), len(self._trained["parties"]), self.result)
+        if (np.abs(repeat) > 1 + TOLERANCE).any():
+            raise fault(line, "expected cosines of repeated uploads in [-1, 1]")
+        return repeat
 
     def _check_overlap(self, line: Line, gram: Float64, overlap: Float64, energy: Float64) -> None:
         """Check that H could be inner products: no larger than the product of the norms."""
@@ -221,7 +229,7 @@ class Judge:
                 raise fault(line, "expected one digest for rewards of one size")
 
 
-_EVIDENCE = ("C", "H", "V", "noise")
+_EVIDENCE = ("C", "H", "V", "P", "noise")
 """What the judgement starts from; its own checks are in ``_Checker._evidence``."""
 
 _WORDS = {
