@@ -26,7 +26,7 @@ def weighted_sum(
     Returns
     -------
     ndarray
-        Rounded to float32 once, after summing in float64. Memory: one block of at most 16 MiB and copies of it.
+        Rounded to float32 once, after summing in float64. Memory: a few blocks of at most 16 MiB.
     """
     size = uploads[0].numel()
     factor = torch.as_tensor(np.asarray(weights, dtype=np.float64))

@@ -1,6 +1,6 @@
 """Audits for free riders: who uploads its own reward, another's upload, or nothing at all.
 
-They need the inner products of a round only, so that anyone can repeat them from the record.
+They need a few inner products only, so that anyone can repeat them from the record.
 Neighbour of the contribution rules, which pay by direction and so pay an echo well; the
 federation acts on the flags.
 
