@@ -16,18 +16,23 @@ __all__ = ["verify"]
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=run_folders)],
+    head: Annotated[
+        str | None, typer.Option(help="The head that was kept elsewhere, or its first digits.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Recompute everything that can be recomputed from a record, and compare.
 
     Fails (exit code 1) if anything was changed after the run: a digit, a line, the order of lines.
+    Checked are record, configuration and models; metrics, plots and report are not: they follow
+    from the record, and [bold]equigrad report[/] writes them anew.
 
     Example: [bold]equigrad verify runs/consortium[/]
     """
     from equigrad.federation.record.verify import verify as recompute
 
     try:
-        result = recompute(folder)
+        result = recompute(folder, head=head)
     except VerificationError as error:
         if as_json:
             emit_json({"folder": str(folder), "holds": False, "problem": str(error)})

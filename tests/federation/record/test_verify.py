@@ -10,6 +10,7 @@ import pytest
 
 from equigrad.errors import ConfigError, RecordError, VerificationError
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.progress import Silent
 from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.record.verify import verify
 from equigrad.federation.runner import run
@@ -105,9 +106,38 @@ def test_a_missing_end_is_found(copy: Path) -> None:
         verify(copy)
 
 
-def test_a_record_cut_between_rounds_is_whole_but_not_finished(copy: Path) -> None:
-    write(copy, raw_lines(copy)[:-1])
-    assert not verify(copy).finished
+@pytest.mark.parametrize("missing", [1, 6])
+def test_missing_lines_at_the_end_are_found(copy: Path, missing: int) -> None:
+    """The finish line, or a whole settled round with it."""
+    write(copy, raw_lines(copy)[:-missing])
+    with pytest.raises(VerificationError, match="missing"):
+        verify(copy)
+
+
+def test_an_unfinished_run_holds_as_far_as_it_goes(tmp_path: Path) -> None:
+    class Stop(Silent):
+        def round_done(self, round_: int, total: int, rows: object) -> None:
+            if round_ == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(CONFIG, tmp_path / "run", progress=Stop(), report=False)
+    result = verify(tmp_path / "run")
+    assert not result.finished
+    assert result.rounds == 3
+
+
+def test_a_head_kept_elsewhere_shows_a_record_written_anew(copy: Path) -> None:
+    head = verify(copy).head
+    assert verify(copy, head=head[:12]).head == head
+
+    def change(lines: list[Line]) -> None:
+        bodies(lines, "train")[0]["uploads"][0] = "0" * 64
+
+    reforge(copy, change)
+    assert verify(copy).finished
+    with pytest.raises(VerificationError, match="the head was kept of"):
+        verify(copy, head=head)
 
 
 @pytest.mark.parametrize("number", [1, 7])

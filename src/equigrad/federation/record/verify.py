@@ -19,6 +19,7 @@ from equigrad.federation.methods import METHODS
 from equigrad.federation.record.agreement import VerifyResult, fault, same, where
 from equigrad.federation.record.canonical import plain
 from equigrad.federation.record.chain import Line, iter_record
+from equigrad.federation.record.checkpoint import load_checkpoint
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.record.judge import Judge
 from equigrad.federation.record.models import check_models
@@ -26,8 +27,16 @@ from equigrad.federation.record.models import check_models
 __all__ = ["VerifyResult", "verify"]
 
 
-def verify(folder: Path | str) -> VerifyResult:
+def verify(folder: Path | str, *, head: str | None = None) -> VerifyResult:
     """Check a run folder and return what was checked.
+
+    Parameters
+    ----------
+    folder
+        The run folder.
+    head
+        The hash of the record's last line, or its beginning, if it was kept elsewhere: the one
+        thing that shows that nobody wrote the whole record anew.
 
     Raises
     ------
@@ -57,6 +66,7 @@ def verify(folder: Path | str) -> VerifyResult:
         with _Malformed(line):
             walk.take(line)
     walk.end()
+    _check_end(place, result, head)
     if walk.finish is not None:
         check_models(place, start, walk.finish, walk.model_digest, result)
     return result
@@ -67,6 +77,27 @@ def _counted(lines: Iterator[Line], result: VerifyResult) -> Iterator[Line]:
         result.head = line.hash
         result.count("lines of the chain")
         yield line
+
+
+def _check_end(place: RunFolder, result: VerifyResult, head: str | None) -> None:
+    """Check that no lines are missing at the end, as far as the folder or its keeper knows."""
+    if head is not None and (not head or not result.head.startswith(head)):
+        raise VerificationError(
+            f"{place.record}: expected the head {head[:12]}..., got {result.head[:12]}...; this is "
+            "not the record that the head was kept of."
+        )
+    checkpoint = load_checkpoint(place)
+    lines = result.checks["lines of the chain"]
+    if checkpoint is not None and lines < checkpoint.record_length:
+        raise VerificationError(
+            f"{place.record}: expected at least {checkpoint.record_length} lines, as many as the "
+            f"run's checkpoint knows of, got {lines}; lines are missing at the end."
+        )
+    if not result.finished and any(place.models.glob("*.safetensors")):
+        raise VerificationError(
+            f"{place.record}: expected a finish line, for there are final models, got none; the "
+            "last line is missing, or the run was stopped while it finished (then resume it)."
+        )
 
 
 class _Malformed:
