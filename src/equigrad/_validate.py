@@ -7,6 +7,7 @@ The checks return the checked value, so that a constructor reads
 import difflib
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -37,6 +38,7 @@ def in_range(
     right_open: bool = False,
 ) -> float:
     """Return ``value`` if it lies between ``low`` and ``high``, else raise ``ConfigError``."""
+    _number(name, value)
     above = value > low if left_open else value >= low
     below = value < high if right_open else value <= high
     if not (above and below):  # NaN fails both
@@ -47,10 +49,17 @@ def in_range(
 
 def positive(name: str, value: float, *, finite: bool = True) -> float:
     """Return ``value`` if it is greater than zero (and finite, unless allowed not to be)."""
+    _number(name, value)
     if not value > 0 or (finite and not math.isfinite(value)):
         kind = "a finite number" if finite else "a number"
         raise ConfigError(f"Expected {name} to be {kind} > 0, got {name}={value!r}.")
     return value
+
+
+def _number(name: str, value: object) -> None:
+    """Raise ``ConfigError`` unless ``value`` is a real number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ConfigError(f"Expected {name} to be a number, got {name}={value!r}.")
 
 
 def positive_int(name: str, value: int, *, least: int = 1) -> int:

@@ -199,6 +199,19 @@ def test_more_parties_than_records_is_refused_by_name() -> None:
         Uniform(5).assign(np.zeros(3), rng())
 
 
+def test_one_draw_is_not_called_draws() -> None:
+    labels = balanced(2, 20)
+    found = [Dirichlet(3, alpha=0.5, min_records=3).assign(labels, rng(s)) for s in range(30)]
+    notes = {note for partition in found for note in partition.notes}
+    assert "1 draw left a party too small: drawn again." in notes
+    assert not any(note.startswith("1 draws") for note in notes)
+
+
+def test_of_many_empty_parties_the_first_five_are_named() -> None:
+    with pytest.raises(ConfigError, match="got none for party-0004, .*party-0008 and 1992 more"):
+        Uniform(2000).assign(np.zeros(3), rng())
+
+
 def test_a_pool_beyond_the_set_is_refused() -> None:
     with pytest.raises(ConfigError, match="at most 10 records"):
         Uniform(2, pool=11).assign(np.zeros(10), rng())
@@ -214,8 +227,12 @@ def test_a_pool_beyond_the_set_is_refused() -> None:
         ("dirichlet", {"n_parties": 2, "alpha": float("nan")}, "alpha"),
         ("class-imbalanced", {"n_parties": True}, "n_parties"),
         ("column", {"column": "x", "min_records": 0}, "min_records"),
-        ("uniform", {"n_parties": 2, "alpha": 1.0}, "among n_parties, pool; got alpha"),
-        ("uniform", {}, "got only none"),
+        ("uniform", {"n_parties": 2, "alpha": 1.0}, "among n_parties, pool; got 'alpha'"),
+        ("uniform", {}, "Expected n_parties among .*, got none. Add n_parties"),
+        ("dirichlet", {"n_parties": 2, "alpha": "x"}, "alpha to be a number, got alpha='x'"),
+        ("power-law", {"n_parties": 2, "exponent": [1]}, "exponent to be a number"),
+        ("dirichlet", {"n_parties": 2, "alhpa": 1.0}, "Did you mean 'alpha'"),
+        ("column", {"column": 3}, "column to be a column's name, got column=3"),
     ],
 )
 def test_impossible_settings_are_refused(

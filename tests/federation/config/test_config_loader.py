@@ -142,6 +142,7 @@ def test_settings_on_top_of_the_file():
          "`traning`. Did you mean `training`?"),
         ("rounds.x=1", "Expected rounds to be a whole number"),
         ("data.name.x=1", "--set data.name.x=1: Expected a table before .x, got 'digits'."),
+        ("party.party1.join=1", "got 'party1'. Did you mean 'party-1'?"),
         ("party.west.join=1", "--set party.west.join=1: Expected one of party-1, got 'west'."),
     ],
 )  # fmt: skip

@@ -4,14 +4,16 @@ One file per rule beside this one; :data:`PARTITIONS` finds them by name. A rule
 columns only, never features. :func:`equigrad.data.parties.divide` applies a rule to a data set.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from equigrad._validate import known_options
 from equigrad.errors import ConfigError
 from equigrad.registry import Registry
 
@@ -27,6 +29,9 @@ __all__ = [
 
 Int64 = npt.NDArray[np.int64]
 Columns = Mapping[str, npt.NDArray[Any]]
+
+_SHOWN = 5
+"""Parties named in one message."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +124,11 @@ class PartitionRule(ABC):
         partition = self.draw(labels, generator, columns or {})
         empty = [n for n, size in zip(partition.names, partition.sizes, strict=True) if not size]
         if empty:
+            more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
             raise ConfigError(
-                f"Expected at least one record for each party, got none for {', '.join(empty)} "
-                f"from the partition {self.name!r} over {len(labels)} records. "
-                "Use fewer parties or a larger pool."
+                "Expected at least one record for each party, got none for "
+                f"{', '.join(empty[:_SHOWN])}{more} from the partition "
+                f"{self.name!r} over {len(labels)} records. Use fewer parties or a larger pool."
             )
         return partition
 
@@ -142,20 +148,15 @@ def rule(name: str, **settings: Any) -> PartitionRule:
         If a setting is unknown, missing or impossible; the message lists the rule's settings.
     """
     kind = PARTITIONS[name]
-    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]  # every rule is a dataclass
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
+    known_options(f"partition {name!r}", kind, settings)
+    parameters = inspect.signature(kind).parameters.values()
+    missing = [p.name for p in parameters if p.default is p.empty and p.name not in settings]
+    if missing:
         raise ConfigError(
-            f"Expected settings of the partition {name!r} among {', '.join(known)}; got "
-            f"{', '.join(unknown)}. Remove or rename it."
+            f"Expected {', '.join(missing)} among the settings of the partition {name!r}, got "
+            f"{', '.join(sorted(settings)) or 'none'}. Add {', '.join(missing)}."
         )
-    try:
-        return kind(**settings)
-    except TypeError:
-        raise ConfigError(
-            f"Expected the settings {', '.join(known)} for the partition {name!r}, got only "
-            f"{', '.join(sorted(settings)) or 'none'}. Add the missing one."
-        ) from None
+    return kind(**settings)
 
 
 def party_names(n_parties: int) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ class Column(PartitionRule):
     min_records: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.column, str):
+            raise ConfigError(
+                f"Expected column to be a column's name, got column={self.column!r}. Name one."
+            )
         positive_int("min_records", self.min_records)
 
     def draw(

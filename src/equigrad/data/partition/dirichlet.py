@@ -78,7 +78,8 @@ class Dirichlet(PartitionRule):
             owner = self._owners(labels[chosen], generator)
             if np.bincount(owner, minlength=self.n_parties).min() >= self.min_records:
                 parts = tuple(chosen[at] for at in by_owner(owner, self.n_parties))
-                note = f"{attempt} draws left a party too small and were drawn again."
+                draws = "1 draw" if attempt == 1 else f"{attempt} draws"
+                note = f"{draws} left a party too small: drawn again."
                 notes = (note,) if attempt else ()
                 return Partition(parts, party_names(self.n_parties), notes=notes)
         raise ConfigError(

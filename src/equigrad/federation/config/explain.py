@@ -50,6 +50,8 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> list[Problem]:
     for entry in error.errors():
         missing = entry["type"] == "missing"
         path = entry["loc"] if missing else _real_path(entry["loc"], data)
+        if entry["type"] == "party_twice":
+            path = ("party", entry["ctx"]["index"], "name")
         found.setdefault(path, []).append(entry)
     return [Problem(path, _sentence(path, entries, data)) for path, entries in found.items()]
 
@@ -86,6 +88,8 @@ def _sentence(path: Path, entries: Sequence[Any], data: Mapping[str, Any]) -> st
     name = key_path(path, data)
     if first["type"] == "extra_forbidden":
         return _unknown_key(path, data)
+    if first["type"] == "party_twice":
+        return str(first["msg"])
     if first["type"] == "missing":
         return f"Expected {name}, got nothing. {_how_to_add(path)}"
     if first["type"] == "value_error":

@@ -4,6 +4,7 @@ What the keys mean is in :mod:`equigrad.federation.config.schema`; whether the s
 exist is asked in :mod:`equigrad.federation.config.check`.
 """
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -166,7 +167,9 @@ def _enter(here: Any, part: str, option: str) -> tuple[Any, str | int]:
         index = names.index(part) if part in names else int(part) if part.isdecimal() else -1
         if not 0 <= index < len(here):
             known = ", ".join(str(n) for n in names)
-            raise ConfigError(f"--set {option}: Expected one of {known}, got {part!r}.")
+            near = difflib.get_close_matches(part, [n for n in names if isinstance(n, str)], n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"--set {option}: Expected one of {known}, got {part!r}.{hint}")
         return here[index], index
     if not isinstance(here, dict):
         raise ConfigError(

@@ -8,6 +8,7 @@ import difflib
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from equigrad._validate import known_options
 from equigrad.errors import ConfigError
 from equigrad.federation.config.problems import Problem
 from equigrad.federation.config.schema import PartyConfig, RunConfig
@@ -68,6 +69,7 @@ def partition_rule(config: RunConfig) -> "PartitionRule":
     kind = PARTITIONS[config.partition.rule]
     settings = dict(config.partition.options)
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # every rule is a dataclass
+    known_options(f"partition {config.partition.rule!r}", kind, settings, reserved=("n_parties",))
     if "n_parties" in known:
         settings["n_parties"] = len(listed_names(config) or ())
     elif config.data.party_column is not None:

@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "AuditConfig",
@@ -301,7 +302,8 @@ class RunConfig(_Section):
     @model_validator(mode="after")
     def _unique_parties(self) -> Self:
         names = [p.name for p in self.party]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(f"expected every party once, got {twice[0]!r} twice")
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                text = "Expected every party once, got {name} twice. Rename or remove one."
+                raise PydanticCustomError("party_twice", text, {"name": repr(name), "index": i})
         return self
