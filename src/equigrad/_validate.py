@@ -22,6 +22,7 @@ __all__ = [
     "nonnegative_weights",
     "positive",
     "positive_int",
+    "positive_ints",
     "square_matrix",
 ]
 
@@ -67,6 +68,15 @@ def positive_int(name: str, value: int, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ConfigError(f"Expected {name} to be a whole number >= {least}, got {name}={value!r}.")
     return int(value)
+
+
+def positive_ints(name: str, values: Iterable[int]) -> list[int]:
+    """Return ``values`` if they are a list of whole numbers of at least 1."""
+    if not isinstance(values, list | tuple):
+        raise ConfigError(
+            f"Expected {name} to be a list of whole numbers >= 1, got {name}={values!r}."
+        )
+    return [positive_int(name, value) for value in values]
 
 
 def choice(name: str, value: str, allowed: Iterable[str]) -> str:

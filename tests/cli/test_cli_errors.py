@@ -200,3 +200,21 @@ def test_a_run_below_its_quorum_stops_with_code_1(equigrad, run_file, monkeypatc
     outcome = equigrad("run", "small.toml", "--quiet")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith("error: Expected 2 of 3 parties")
+
+
+@pytest.mark.parametrize("factory", ["math:sqrt", "no_such_room:make"])
+def test_a_model_that_cannot_be_built_is_told_with_its_line(equigrad, run_file, factory):
+    run_file.write_text(run_file.read_text().replace('"logistic"', f'"{factory}"'))
+    outcome = equigrad("run", "small.toml")
+    assert outcome.code == 2
+    assert ", line 11: " in outcome.err
+    assert factory in outcome.err
+    assert ("PYTHONPATH=." in outcome.err) == (factory != "math:sqrt")
+    assert not (run_file.parent / "runs").exists()
+
+
+def test_a_rule_that_is_only_a_method_is_said_to_be(equigrad):
+    lines = equigrad("strategies", "contribution").out.splitlines()
+    marked = [line for line in lines if 'as method = "shapfed" only' in line]
+    assert len(marked) == 1
+    assert "shapfed" in marked[0].split()

@@ -43,12 +43,22 @@ def test_plain_lines():
     play(PlainProgress(out))
     lines = out.file.getvalue().splitlines()
     assert lines[0] == "cgsv: 4 parties, data digits, model mlp with 2410 parameters"
+    assert lines.pop(1) == "trained alone: 1/4"
     assert lines[1] == "trained alone: 4/4 parties"
     assert lines[2].startswith("round 1/2  score 0.500 to 0.910, mean 0.753; highest reputation")
     assert "flagged echo-1 (echo); absent west" in lines[2]
     assert lines[3] == "warning: all uploads are zero [sic]"
     assert lines[5] == "finished: runs/x"
     assert len(lines) == 6
+
+
+def test_plain_lines_of_many_parties_who_train_alone():
+    out = console(terminal=False)
+    listener = PlainProgress(out)
+    for done in range(1, 1001):
+        listener.standalone(done, 1000)
+    lines = out.file.getvalue().splitlines()
+    assert (len(lines), lines[0]) == (50, "trained alone: 20/1000")
 
 
 def test_a_live_table():

@@ -208,7 +208,7 @@ def test_one_draw_is_not_called_draws() -> None:
 
 
 def test_of_many_empty_parties_the_first_five_are_named() -> None:
-    with pytest.raises(ConfigError, match="got none for party-0004, .*party-0008 and 1992 more"):
+    with pytest.raises(ConfigError, match=r"got none for party-0004, .*party-0008 and 1992 more"):
         Uniform(2000).assign(np.zeros(3), rng())
 
 

@@ -98,7 +98,7 @@ def test_data_that_a_model_is_not_for_is_refused_with_the_model_to_use(
         ("mlp", TABLE, {"hiden": [3]}, "Did you mean 'hidden'"),
         ("mlp", TABLE, {"hidden": [0]}, "hidden to be a whole number >= 1"),
         ("mlp", TABLE, {"activation": "swish"}, "relu, sigmoid"),
-        ("mlp", TABLE, {"hidden": 5}, "build a model"),
+        ("mlp", TABLE, {"hidden": 5}, "hidden to be a list of whole numbers"),
         ("cnn", DIGITS, {"channels": [-1]}, "channels to be a whole number"),
         ("text-cnn", TEXT, {"dropout": 1.0}, r"dropout in \[0, 1\)"),
         ("text-cnn", TEXT, {"widths": []}, "widths between 1"),

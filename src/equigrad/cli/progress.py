@@ -22,6 +22,7 @@ __all__ = ["LiveProgress", "PlainProgress", "watch"]
 
 _SHOWN = 20
 _BAR = 16
+_STEPS = 50
 
 
 @contextmanager
@@ -57,9 +58,9 @@ class PlainProgress:
         self._line(_headline(start_body))
 
     def standalone(self, done: int, total: int) -> None:
-        """Say when all have trained alone."""
-        if done == total:
-            self._line(f"trained alone: {done}/{total} parties")
+        """Say how many have trained alone, in at most 50 lines or so."""
+        if done == total or done % max(1, total // _STEPS) == 0:
+            self._line(f"trained alone: {done}/{total}{' parties' if done == total else ''}")
 
     def round_done(self, round_: int, total: int, rows: Sequence[PartyProgress]) -> None:
         """Say how the round ended."""

@@ -55,7 +55,15 @@ def strategies(
 def _lines(place: str) -> dict[str, str]:
     module, _, attribute = place.partition(":")
     registry = getattr(import_module(module), attribute)
-    return {name: _first_line(registry[name]) for name in registry}
+    return {
+        name: _first_line(registry[name]) + _only_as_method(registry[name]) for name in registry
+    }
+
+
+def _only_as_method(entry: Any) -> str:
+    """Return a remark on a contribution rule that a run file can name as a method only."""
+    name = getattr(entry, "name", "")
+    return f' (as method = "{name}" only)' if getattr(entry, "needs", "gram") != "gram" else ""
 
 
 def _first_line(entry: Any) -> str:

@@ -65,7 +65,7 @@ def run(
         ``RecordError`` if the folder cannot be written; ``QuorumError`` if too few parties
         answered too often (the run can be resumed).
     """
-    setup = prepare(config)
+    setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
     return _play(config, setup, place, None, progress or Silent(), faults, report)
 

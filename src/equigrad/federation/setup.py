@@ -5,6 +5,7 @@ The neighbours: :mod:`equigrad.federation.dealing` (who holds which records) and
 """
 
 import math
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,8 +16,9 @@ from torch import nn
 import equigrad
 from equigrad.contribution import MAX_PARTIES
 from equigrad.data import describe
-from equigrad.errors import ConfigError
+from equigrad.errors import ConfigError, ModelError
 from equigrad.federation.config.presets import resolve
+from equigrad.federation.config.problems import Source
 from equigrad.federation.config.schema import PartyConfig, RunConfig
 from equigrad.federation.dealing import Dealt, deal
 from equigrad.federation.methods.base import Terms
@@ -26,6 +28,7 @@ from equigrad.federation.party.spec import Records, model_input
 from equigrad.federation.record.canonical import sha256_json
 from equigrad.federation.streams import stream_seed, torch_stream
 from equigrad.models import (
+    ModelInput,
     build_model,
     check_model,
     flatten,
@@ -77,8 +80,16 @@ class Setup:
         return named_state(self._model, weights)
 
 
-def prepare(config: RunConfig) -> Setup:
+def prepare(config: RunConfig, source: str = "") -> Setup:
     """Load and deal the data, build and check the model, resolve the settings.
+
+    Parameters
+    ----------
+    config
+        A checked configuration.
+    source
+        The run file's text, to name the line of a model that cannot be built; empty if there is
+        none.
 
     Raises
     ------
@@ -91,9 +102,7 @@ def prepare(config: RunConfig) -> Setup:
             f"Expected another name for the party {COORDINATOR!r}, which is the coordinator's."
         )
     inputs = model_input(dealt.test)
-    seed = stream_seed(config.seed, "initial model")
-    model = build_model(config.model.factory, inputs, config.model.options, seed)
-    check_model(model, inputs, buffers=config.model.buffers)
+    model = _model(config, inputs, source)
     check_training(model, config.training)
     test = Records.of(dealt.test)
     particulars = {party.name: party for party in config.party}
@@ -124,6 +133,28 @@ def prepare(config: RunConfig) -> Setup:
         spec.check(terms.settings)
     start = _start_body(config, dealt, terms)
     return Setup(terms, specs, start, dealt.notes, model, test)
+
+
+def _model(config: RunConfig, inputs: ModelInput, source: str) -> nn.Module:
+    """Return the initial model, built and checked; an error names the place in the run file."""
+    seed = stream_seed(config.seed, "initial model")
+    try:
+        model = build_model(config.model.factory, inputs, config.model.options, seed)
+        check_model(model, inputs, buffers=config.model.buffers)
+    except (ConfigError, ModelError) as error:
+        kind = ModelError if isinstance(error, ModelError) else ConfigError
+        where = Source("run file", _toml(source)).where(("model", "factory"))
+        raise kind(f"{where}: model.factory: {error}") from error
+    return model
+
+
+def _toml(text: str) -> str:
+    """Return ``text``, or nothing if it is no TOML and has no lines to point at."""
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return ""
+    return text
 
 
 def _validator(

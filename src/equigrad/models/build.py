@@ -32,7 +32,8 @@ def resolve_factory(factory: str) -> ModelFactory:
     except Exception as error:
         raise ModelError(
             f"Expected a module {module_name!r} for the model {factory!r}, got "
-            f"{type(error).__name__}: {error}. Is it installed or on PYTHONPATH?"
+            f"{type(error).__name__}: {error}. Install it, or set PYTHONPATH=. "
+            "if it lies in this folder."
         ) from error
     for part in path.split("."):
         if not hasattr(found, part):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from equigrad._validate import positive_int
+from equigrad._validate import positive_int, positive_ints
 from equigrad.errors import ModelError
 from equigrad.models.base import MODELS, ModelInput, activation_layer
 
@@ -39,10 +39,11 @@ def cnn(
     ModelError
         If records are no images or too small.
     """
-    n_channels, height, width = image_shape("cnn", model_input, least=2 ** len(channels))
+    widths = positive_ints("channels", channels)
+    n_channels, height, width = image_shape("cnn", model_input, least=2 ** len(widths))
     layers: list[nn.Module] = []
-    for after in channels:
-        conv = nn.Conv2d(n_channels, positive_int("channels", after), 3, padding=1)
+    for after in widths:
+        conv = nn.Conv2d(n_channels, after, 3, padding=1)
         layers += [conv, activation_layer(activation), nn.MaxPool2d(2)]
         n_channels, height, width = after, height // 2, width // 2
     return nn.Sequential(

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from equigrad._validate import positive_int
+from equigrad._validate import positive_ints
 from equigrad.models.base import MODELS, ModelInput, activation_layer
 from equigrad.models.logistic import refuse_text
 
@@ -28,7 +28,7 @@ def mlp(
         ``relu``, ``tanh``, ``gelu``, ``silu``, ``elu`` or ``sigmoid``, after each hidden layer.
     """
     refuse_text("mlp", model_input)
-    widths = [model_input.size, *(positive_int("hidden", width) for width in hidden)]
+    widths = [model_input.size, *positive_ints("hidden", hidden)]
     layers: list[nn.Module] = [nn.Flatten()]
     for width, after in pairwise(widths):
         layers += [nn.Linear(width, after), activation_layer(activation)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from equigrad._validate import in_range, positive_int
+from equigrad._validate import in_range, positive_int, positive_ints
 from equigrad.errors import ModelError
 from equigrad.models.base import MODELS, ModelInput
 
@@ -77,16 +77,17 @@ def text_cnn(
             "Expected token ids (length,) for the model 'text-cnn', got real-valued records of "
             f"shape {model_input.shape}. Use 'mlp' for tables, 'cnn' for images."
         )
+    widths = positive_ints("widths", widths)
     if not widths or max(widths) > model_input.shape[0]:
         raise ModelError(
             f"Expected widths between 1 and the text length {model_input.shape[0]}, got "
-            f"{list(widths)}. Use narrower convolutions or longer texts."
+            f"{widths}. Use narrower convolutions or longer texts."
         )
     return TextCNN(
         model_input.vocabulary,
         model_input.outputs,
         embedding=positive_int("embedding", embedding),
         kernels=positive_int("kernels", kernels),
-        widths=[positive_int("widths", width) for width in widths],
+        widths=widths,
         dropout=in_range("dropout", dropout, 0, 1, right_open=True),
     )

@@ -7,8 +7,9 @@ mistake does not wait for PyTorch.
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from equigrad.errors import ConfigError, ModelError
 from equigrad.federation.config.locate import Path
@@ -112,11 +113,16 @@ def _refused(path: Path, build: Callable[[], object]) -> Iterator[Problem]:
 
 
 def _model(config: RunConfig) -> Iterator[Problem]:
-    from equigrad.models import MODELS
+    from equigrad.models import MODELS, resolve_factory
 
     factory = config.model.factory
     if ":" in factory or factory in MODELS:
-        yield from _refused(("model", "options"), lambda: _known_model_options(config))
+        problems = list(_refused(("model", "factory"), lambda: resolve_factory(factory)))
+        if not problems:
+            problems = list(_refused(("model", "options"), lambda: _known_model_options(config)))
+        yield from problems
+        if not problems and ":" not in factory and config.model.options:
+            yield from _model_options(factory, config.model.options)
     else:
         family = "package.module:callable or a built-in model"
         yield from _unknown(config, ("model", "factory"), family, factory, MODELS)
@@ -128,6 +134,40 @@ def _known_model_options(config: RunConfig) -> None:
 
     factory = config.model.factory
     known_options(f"model {factory!r}", resolve_factory(factory), config.model.options)
+
+
+_STAND_INS: tuple[tuple[tuple[int, ...], int], ...] = (
+    ((16,), 0),
+    ((1, 28, 28), 0),
+    ((3, 32, 32), 0),
+    ((100_000,), 100),
+)
+"""Record shapes and vocabularies of a table, two kinds of images and a long text."""
+
+
+def _model_options(factory: str, options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the option whose value a built-in factory refuses, whatever the data are.
+
+    Without the data it is built for stand-ins, without memory; one that takes it is enough.
+    """
+    import torch
+
+    from equigrad.models import ModelInput, build_model
+
+    refusals = []
+    for shape, vocabulary in _STAND_INS:
+        try:
+            with torch.device("meta"):
+                build_model(factory, ModelInput(shape, 2, vocabulary), options, seed=0)
+        except (ConfigError, ModelError) as error:
+            refusals.append(str(error))
+        else:
+            return
+    named = ((o, r) for r in refusals for o in options if r.startswith(f"Expected {o} "))
+    for option, text in named:
+        said = text.replace("Expected ", "Expected model.options.", 1)
+        yield Problem(("model", "options", option), said)
+        return
 
 
 def _training(config: RunConfig) -> Iterator[Problem]:
