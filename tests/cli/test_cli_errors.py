@@ -33,6 +33,7 @@ from equigrad.cli import commands
         (("compare", "a", "b", "--plot", "x.jpg"), "Expected a plot file ending in .svg"),
         (("data", "describe", "digitz"), "Did you mean 'digits'?"),
         (("data", "describe", "none.csv"), "got no file none.csv"),
+        (("data", "describe", "."), "Name it with --label COLUMN."),
         (("data", "describe", "digits", "-p", "powerlaw"), "Did you mean 'power-law'?"),
         (("data", "describe", "digits", "-p", "power-law"), "Expected the number of parties"),
         (("data", "describe", "digits", "--plot", "x.gif"), "Expected a plot file ending in .svg"),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from equigrad.data.files import DataFile, Home, Store, gunzip_sha256, sha256
-from equigrad.errors import DataError, DownloadError
+from equigrad.errors import ConfigError, DataError, DownloadError
 
 CONTENT = b"a,b\n" + b"1,2\n" * 20_000
 PACKED = gzip.compress(CONTENT, mtime=0)
@@ -247,6 +247,12 @@ def test_the_environment_describes_the_store(tmp_path: Path) -> None:
     assert bare.folder is None
     assert bare.mirror == ""
     assert bare.cache.name == "equigrad"
+
+
+@pytest.mark.parametrize("address", ["ftp:foo", "mirror.test/sets", "file:///tmp"])
+def test_a_mirror_is_an_http_address(address: str) -> None:
+    with pytest.raises(ConfigError, match="http:// or https://, got"):
+        Store.from_environment({"EQUIGRAD_DATA_URL": address})
 
 
 def test_checksums_of_files(tmp_path: Path) -> None:

@@ -147,7 +147,12 @@ def _config(source: str, options: Sequence[str], *, divided: bool) -> "RunConfig
         return load_config(path, options)
     if path.exists():
         data = f"path = {json.dumps(str(path.absolute()))}"
-        given = {option.partition("=")[0] for option in options}
+        given = {option.partition("=")[0].strip() for option in options}
+        if "data.label" not in given:
+            raise ConfigError(
+                f"Expected the column of the label in your own data {source}, got none. "
+                "Name it with --label COLUMN."
+            )
         rule = "files" if path.is_dir() else "column" if "data.party_column" in given else None
         if rule is not None and not divided:
             return parse_config(f'data.{data}\npartition.rule = "{rule}"', source, options)
@@ -166,7 +171,7 @@ def _config(source: str, options: Sequence[str], *, divided: bool) -> "RunConfig
 def _columns(dealt: "Dealt") -> tuple[str, ...]:
     if dealt.test.task == "regression":
         return ("label mean", "label deviation")
-    return ("classes", "label entropy", *(dealt.test.classes if _counted(dealt) else ()))
+    return ("classes", "label entropy (nats)", *(dealt.test.classes if _counted(dealt) else ()))
 
 
 def _counted(dealt: "Dealt") -> bool:

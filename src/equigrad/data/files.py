@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pooch
 
-from equigrad.errors import DataError
+from equigrad.errors import ConfigError, DataError
 
 __all__ = ["DataFile", "Home", "Store", "gunzip_sha256", "sha256"]
 
@@ -113,14 +113,25 @@ class Store:
 
         ``EQUIGRAD_DATA`` is the folder, ``EQUIGRAD_CACHE`` the cache (by default the operating
         system's cache folder for ``equigrad``), ``EQUIGRAD_DATA_URL`` the mirror.
+
+        Raises
+        ------
+        ConfigError
+            If the mirror is no http or https address.
         """
         env = os.environ if environ is None else environ
         folder = env.get("EQUIGRAD_DATA")
+        mirror = env.get("EQUIGRAD_DATA_URL", "")
+        if mirror and not mirror.lower().startswith(("http://", "https://")):
+            raise ConfigError(
+                "Expected EQUIGRAD_DATA_URL to begin with http:// or https://, got "
+                f"{mirror!r}. Correct it, or unset it."
+            )
         cache = env.get("EQUIGRAD_CACHE") or str(pooch.os_cache("equigrad"))
         return cls(
             Path(folder).expanduser() if folder else None,
             Path(cache).expanduser(),
-            mirror=env.get("EQUIGRAD_DATA_URL", ""),
+            mirror=mirror,
         )
 
     def find(self, file: DataFile) -> Path | None:

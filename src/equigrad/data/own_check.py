@@ -141,5 +141,5 @@ def _features(frame: pd.DataFrame, spec: TableSpec, path: Path) -> None:
             raise DataError(
                 f"Expected categories in the text column {name!r} of {path}, got {distinct} "
                 f"different values in {len(frame)} records. Drop it, make it the identifier, or "
-                "name it in categorical if it is meant."
+                "name it in categorical (data.options.categorical in a run file) if it is meant."
             )

@@ -136,8 +136,10 @@ def _read_npz(path: Path) -> RawRecords:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        pickled = "pickle" in str(error)  # NumPy's own remedy is unsafe: it is not passed on
+        reason = "pickled objects, or no npz file at all" if pickled else str(error)
         raise DataError(
-            f"Expected an npz file without pickled objects at {path}, got: {error}. "
+            f"Expected an npz file without pickled objects at {path}, got: {reason}. "
             "Save it by numpy.savez from plain arrays."
         ) from error
     features = arrays.pop("features", None)

@@ -128,7 +128,7 @@ def _numbers(column: "pd.Series[Any]", name: str) -> npt.NDArray[np.float64]:
     except (TypeError, ValueError):
         raise DataError(
             f"Expected numbers in the column {name!r}, got {shown(column.iloc[0])} and the like. "
-            "Declare it categorical, or drop it."
+            "Declare it categorical (data.options.categorical in a run file), or drop it."
         ) from None
     if np.isinf(values).any():
         raise DataError(f"Expected finite numbers in the column {name!r}, got inf. Clean it first.")

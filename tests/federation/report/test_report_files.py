@@ -260,3 +260,13 @@ def test_compare_draws_many_parties_and_unmeasured_runs(tmp_path: Path) -> None:
     plot = draw_comparison(compare([many, empty]))
     assert "party-001" not in plot.svg
     assert "empty" in plot.svg
+
+
+@pytest.mark.parametrize(("width", "close"), [(0.001, True), (0.01, False)])
+def test_final_scores_that_hardly_differ_are_said_to(width: float, close: bool) -> None:
+    told = list(synthetic.lines(trouble=False))
+    parties = told[-1][2]["parties"]
+    scores = [{"score": 0.8 + width * i, "loss": 0.5} for i in range(len(parties))]
+    told[-1] = (*told[-1][:2], {**told[-1][2], "metrics": scores})
+    plain = " ".join("".join(Page(page_of(read_lines(told))).text).split())
+    assert ("final scores hardly differ" in plain) == close
