@@ -81,7 +81,7 @@ def test_no_parties_no_parameters():
     assert (gram(np.zeros((3, 0))) == np.zeros((3, 3))).all()
 
 
-@pytest.mark.parametrize(("n", "widest"), [(4, 65536), (1000, 8388), (3000, 2796)])
+@pytest.mark.parametrize(("n", "widest"), [(4, 32768), (1000, 2097), (3000, 699)])
 def test_one_chunk_stays_within_its_bytes(monkeypatch, n, widest):
     room = importlib.import_module("equigrad.contribution.gram")
     seen = []
@@ -94,7 +94,7 @@ def test_one_chunk_stays_within_its_bytes(monkeypatch, n, widest):
     gram(torch.zeros((1, 1)).expand(n, 70_000))
     assert max(seen) == widest
     assert sum(seen) == 70_000
-    assert n * 8 * widest <= 64 * 2**20
+    assert n * 8 * widest <= 16 * 2**20
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e200])

@@ -183,7 +183,7 @@ def test_products_do_not_depend_on_blocks_nor_neighbours(monkeypatch):
     masks = LayerFixed().masks(vector, rng.random(4), [100, 1, 399])
     uploads = rng.normal(size=(7, 500))
     whole = prefix_products(vector, masks, uploads)
-    monkeypatch.setattr(overlap, "BLOCK_BYTES", 8 * 500 * 2)
+    monkeypatch.setattr(overlap, "block_bytes", lambda total: 8 * 500 * 2)
     np.testing.assert_array_equal(prefix_products(vector, masks, uploads), whole)
     np.testing.assert_array_equal(prefix_products(vector, masks, uploads[[3]])[:, 0], whole[:, 3])
     tensors = [torch.from_numpy(row) for row in uploads]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from equigrad._blocks import block_bytes
 from equigrad._validate import positive_int
 from equigrad.contribution.base import Float64
 from equigrad.errors import UploadError
@@ -20,8 +21,6 @@ __all__ = ["Uploads", "chunk_columns", "gram", "upload_shape"]
 Uploads: TypeAlias = (
     npt.NDArray[np.floating] | torch.Tensor | Sequence[torch.Tensor | npt.NDArray[np.floating]]
 )
-
-_CHUNK_BYTES = 64 * 2**20
 
 
 def gram(uploads: Uploads, *, chunk: int = 65536) -> Float64:
@@ -34,7 +33,7 @@ def gram(uploads: Uploads, *, chunk: int = 65536) -> Float64:
         real floating dtype.
     chunk
         Most parameters taken at a time. With many parties fewer are taken, so that one chunk
-        (N x chunk float64) stays within 64 MiB.
+        (N x chunk float64) stays within :func:`~equigrad._blocks.block_bytes` (16 MiB at most).
 
     Returns
     -------
@@ -51,7 +50,7 @@ def gram(uploads: Uploads, *, chunk: int = 65536) -> Float64:
     """
     positive_int("chunk", chunk)
     n, size = upload_shape(uploads)
-    step = max(1, min(chunk, _CHUNK_BYTES // (8 * max(n, 1))))
+    step = max(1, min(chunk, block_bytes(4 * n * size) // (8 * max(n, 1))))
     total: torch.Tensor | None = None
     for start in range(0, size, step):
         block = chunk_columns(uploads, start, min(start + step, size))

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["weighted_sum"]
+from equigrad._blocks import block_bytes
 
-_BLOCK_BYTES = 16 * 2**20
+__all__ = ["weighted_sum"]
 
 
 def weighted_sum(
@@ -31,7 +31,7 @@ def weighted_sum(
     size = uploads[0].numel()
     factor = torch.as_tensor(np.asarray(weights, dtype=np.float64))
     total = np.empty(size, dtype=np.float32)
-    step = max(1, _BLOCK_BYTES // (8 * len(uploads)))
+    step = max(1, block_bytes(4 * size * len(uploads)) // (8 * len(uploads)))
     for start in range(0, size, step):
         stop = min(start + step, size)
         block = torch.stack([upload[start:stop] for upload in uploads]).to(factor)

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from equigrad._blocks import block_bytes
 from equigrad.reward.masks import FloatArray, Masks
 from equigrad.reward.measure import PrefixSums
 
 __all__ = ["prefix_products"]
-
-BLOCK_BYTES = 64 * 2**20
 
 
 def prefix_products(
@@ -35,7 +34,7 @@ def prefix_products(
     -------
     ``(n, m) float64``
         Entry (i, j) is ``<u_j, v_i>``. Each column depends on its own upload only, whatever else
-        is in the list. O(m D) time; memory for one block of at most 64 MB, or of one upload.
+        is in the list. O(m D) time; memory for a few blocks of at most 16 MiB, or of one upload.
 
     Raises
     ------
@@ -45,7 +44,7 @@ def prefix_products(
     sums = PrefixSums(masks)
     along = aggregate[masks.order].astype(np.float64)
     products = np.zeros((masks.kept.shape[0], len(uploads)))
-    step = max(1, BLOCK_BYTES // (8 * max(masks.n_params, 1)))
+    step = max(1, block_bytes(4 * masks.n_params * len(uploads)) // (8 * max(masks.n_params, 1)))
     for first in range(0, len(uploads), step):
         block = np.stack([np.asarray(row) for row in uploads[first : first + step]])
         if block.shape[1:] != along.shape:

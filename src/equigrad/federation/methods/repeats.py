@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from equigrad._blocks import block_bytes
 from equigrad.federation.methods.base import Terms
 from equigrad.federation.streams import numpy_stream
 
@@ -21,7 +22,6 @@ Float64 = npt.NDArray[np.float64]
 
 _LENGTH = 512
 _KEPT = 4
-_BLOCK_BYTES = 64 * 2**20
 
 
 class RepeatMeter:
@@ -107,7 +107,8 @@ class RepeatMeter:
     def _directions(self, uploads: Sequence[torch.Tensor]) -> Float64:
         """Return ``(n, length)`` sketches of norm 1 (0 for a zero upload)."""
         length = self._sketches.shape[2]
-        step = max(1, _BLOCK_BYTES // (8 * len(self._signs)))
+        size = len(self._signs)
+        step = max(1, block_bytes(4 * size * len(uploads)) // (8 * size))
         parts = []
         for start in range(0, len(uploads), step):
             block = torch.stack([u.double() for u in uploads[start : start + step]]) * self._signs
