@@ -109,11 +109,13 @@ class RepeatMeter:
         length = self._sketches.shape[2]
         size = len(self._signs)
         step = max(1, block_bytes(4 * size * len(uploads)) // (8 * size))
-        parts = []
+        buffer = torch.empty((min(step, len(uploads)), size), dtype=torch.float64)  # reused
+        total = torch.zeros((len(uploads), length), dtype=torch.float64)
         for start in range(0, len(uploads), step):
-            block = torch.stack([u.double() for u in uploads[start : start + step]]) * self._signs
-            sketch = torch.zeros(len(block), length, dtype=torch.float64)
-            parts.append(sketch.index_add_(1, self._buckets, block))
-        sketches: Float64 = torch.cat(parts).numpy()
+            block = buffer[: len(uploads[start : start + step])]
+            for row, upload in zip(block, uploads[start : start + step], strict=True):
+                row.copy_(upload)
+            total[start : start + len(block)].index_add_(1, self._buckets, block.mul_(self._signs))
+        sketches: Float64 = total.numpy()
         norms = np.sqrt(np.square(sketches).sum(axis=1, keepdims=True))
         return np.where(norms > 0, sketches / np.where(norms > 0, norms, 1.0), 0.0)
