@@ -1,0 +1,1 @@
+"""Per-sample gradients in one backward pass: norms, weighted sums, inner products, group sums."""

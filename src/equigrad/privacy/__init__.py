@@ -1,0 +1,1 @@
+"""Clipping rules, noise, accounting, privacy accounts, private training and its audits."""
