@@ -5,11 +5,13 @@ message alone and ends with the error's ``exit_code``; a traceback always means 
 """
 
 __all__ = [
+    "BudgetExceededError",
     "ConfigError",
     "DataError",
     "DownloadError",
     "EquigradError",
     "ModelError",
+    "PrivacyError",
     "QuorumError",
     "RecordError",
     "RegistryError",
@@ -46,6 +48,14 @@ class DownloadError(DataError):
 
 class ModelError(EquigradError, ValueError):
     """A model cannot be built, or cannot be trained under the run's rules."""
+
+
+class PrivacyError(EquigradError, ValueError):
+    """A privacy event, account or claim is impossible, damaged or not what it says it is."""
+
+
+class BudgetExceededError(PrivacyError):
+    """A release would cost more than the privacy account has left; nothing was released."""
 
 
 class UploadError(EquigradError, ValueError):
