@@ -1,0 +1,31 @@
+"""What the rules with a moving bound share: the half-shifted count and the clamped step."""
+
+import math
+
+from equigrad._validate import in_range, positive
+from equigrad.errors import ConfigError
+
+__all__ = ["check_bounds", "check_loaded", "geometric_step"]
+
+
+def geometric_step(value: float, exponent: float, low: float, high: float) -> float:
+    """Return ``value * exp(exponent)`` clamped to ``[low, high]``, for any finite exponent."""
+    # exp(700) is near the largest double: beyond it only the clamp can be the answer.
+    return min(max(value * math.exp(min(max(exponent, -700.0), 700.0)), low), high)
+
+
+def check_bounds(name: str, value: float, low: float, high: float) -> tuple[float, float, float]:
+    """Return start, least and greatest value of a moving bound, or raise ``ConfigError``."""
+    value = float(positive(name, value))
+    low, high = float(positive(f"{name}_min", low)), float(positive(f"{name}_max", high))
+    if not low <= value <= high:
+        raise ConfigError(
+            f"Expected {name}_min <= {name} <= {name}_max, got {low:g}, {value:g}, {high:g}. "
+            f"Give {name}_min and {name}_max that hold the starting value."
+        )
+    return value, low, high
+
+
+def check_loaded(name: str, value: object, low: float, high: float) -> float:
+    """Return a bound read from a state, if it lies within its public clamps."""
+    return float(in_range(name, value, low, high))  # type: ignore[arg-type]  # it checks the type
