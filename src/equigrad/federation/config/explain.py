@@ -36,7 +36,9 @@ _RANGES = {
 }
 
 
-def explain(error: ValidationError, data: Mapping[str, Any]) -> list[Problem]:
+def explain(
+    error: ValidationError, data: Mapping[str, Any], schema: type[BaseModel] = RunConfig
+) -> list[Problem]:
     """Return one problem for each key that is wrong.
 
     Parameters
@@ -45,6 +47,8 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> list[Problem]:
         What pydantic found; several of its entries may concern one key (a number or a word).
     data
         The parsed tables that it was found in.
+    schema
+        What they were checked against; its keys are offered instead of unknown ones.
     """
     found: dict[Path, list[Any]] = {}
     for entry in error.errors():
@@ -53,7 +57,9 @@ def explain(error: ValidationError, data: Mapping[str, Any]) -> list[Problem]:
         if entry["type"] == "party_twice":
             path = ("party", entry["ctx"]["index"], "name")
         found.setdefault(path, []).append(entry)
-    return [Problem(path, _sentence(path, entries, data)) for path, entries in found.items()]
+    return [
+        Problem(path, _sentence(path, entries, data, schema)) for path, entries in found.items()
+    ]
 
 
 def show(value: Any) -> str:
@@ -83,11 +89,13 @@ def _real_path(loc: Sequence[str | int], data: Mapping[str, Any]) -> Path:
     return tuple(path)
 
 
-def _sentence(path: Path, entries: Sequence[Any], data: Mapping[str, Any]) -> str:
+def _sentence(
+    path: Path, entries: Sequence[Any], data: Mapping[str, Any], schema: type[BaseModel]
+) -> str:
     first = entries[0]
     name = key_path(path, data)
     if first["type"] == "extra_forbidden":
-        return _unknown_key(path, data)
+        return _unknown_key(path, data, schema)
     if first["type"] == "party_twice":
         return str(first["msg"])
     if first["type"] == "missing":
@@ -133,31 +141,31 @@ def _plain_message(entry: Any) -> str:
     return str(entry["msg"]).removeprefix("Input should be ")
 
 
-def _unknown_key(path: Path, data: Mapping[str, Any]) -> str:
+def _unknown_key(path: Path, data: Mapping[str, Any], schema: type[BaseModel]) -> str:
     wrong = str(path[-1])
-    known = _keys_at(path[:-1])
+    known = _keys_at(path[:-1], schema)
     table = f"in [{key_path(path[:-1], data)}]" if len(path) > 1 else "at the top level"
     near = difflib.get_close_matches(wrong, known, n=1)
     if near:
         hint = f"Did you mean `{near[0]}`?"
-    elif homes := _homes(wrong):
+    elif homes := _homes(wrong, schema):
         hint = f"It belongs in [{homes[0]}]."
     else:
         hint = f"The keys here are {', '.join(known)}."
     return f"Expected a known key {table}, got `{wrong}`. {hint}"
 
 
-def _keys_at(path: Path) -> list[str]:
-    model: type[BaseModel] | None = RunConfig
+def _keys_at(path: Path, schema: type[BaseModel]) -> list[str]:
+    model: type[BaseModel] | None = schema
     for part in path:
         if isinstance(part, str) and model is not None:
             model = _section(model.model_fields[part].annotation)
     return [] if model is None else list(model.model_fields)
 
 
-def _homes(key: str) -> list[str]:
+def _homes(key: str, schema: type[BaseModel]) -> list[str]:
     """Return the sections that know ``key``."""
-    sections = {n: _section(f.annotation) for n, f in RunConfig.model_fields.items()}
+    sections = {n: _section(f.annotation) for n, f in schema.model_fields.items()}
     return [name for name, model in sections.items() if model and key in model.model_fields]
 
 

@@ -20,7 +20,15 @@ from equigrad.federation.config.locate import Path
 from equigrad.federation.config.problems import Source, refuse
 from equigrad.federation.config.schema import DataConfig, RunConfig
 
-__all__ = ["dump_config", "load_config", "parse_config", "read_text", "restore_config"]
+__all__ = [
+    "dump_config",
+    "load_config",
+    "override",
+    "parse_config",
+    "read_text",
+    "restore_config",
+    "tables",
+]
 
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
@@ -92,8 +100,8 @@ def parse_config(
     ConfigError
         As :func:`load_config`.
     """
-    data = _tables(text, source)
-    placed = {_override(data, option): option for option in overrides}
+    data = tables(text, source)
+    placed = {override(data, option): option for option in overrides}
     origin = Source(source, text, placed, data)
     try:
         config = RunConfig.model_validate(data)
@@ -124,7 +132,8 @@ def restore_config(data: Mapping[str, Any]) -> RunConfig:
         raise  # not reached, as above
 
 
-def _tables(text: str, source: str) -> dict[str, Any]:
+def tables(text: str, source: str) -> dict[str, Any]:
+    """Return the tables of a TOML text, or raise ``ConfigError`` naming line and column."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -141,8 +150,14 @@ def _tables(text: str, source: str) -> dict[str, Any]:
         ) from None
 
 
-def _override(data: dict[str, Any], option: str) -> Path:
-    """Put ``key=value`` into ``data`` and return the path of the key."""
+def override(data: dict[str, Any], option: str) -> Path:
+    """Put ``key=value`` into ``data`` and return the path of the key.
+
+    Raises
+    ------
+    ConfigError
+        If ``option`` has no such form, or leads through something that is no table.
+    """
     key, sign, value = option.partition("=")
     if not sign or not key.strip():
         raise ConfigError(
