@@ -15,6 +15,7 @@ from equigrad.errors import ConfigError, ModelError
 from equigrad.federation.config.locate import Path
 from equigrad.federation.config.parties import FILES, listed_names, partition_rule, party_problems
 from equigrad.federation.config.presets import PRESETS, resolve
+from equigrad.federation.config.privacy_check import privacy_problems
 from equigrad.federation.config.problems import Problem, Source, key_path, refuse
 from equigrad.federation.config.schema import RunConfig
 
@@ -267,4 +268,14 @@ def _engine(config: RunConfig) -> Iterator[Problem]:
         yield Problem(path, text)
 
 
-_CHECKS = (_method, _data, _partition, _model, _training, _rewards, _parties, _engine)
+_CHECKS = (
+    _method,
+    _data,
+    _partition,
+    _model,
+    _training,
+    _rewards,
+    privacy_problems,
+    _parties,
+    _engine,
+)

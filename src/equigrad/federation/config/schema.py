@@ -2,23 +2,24 @@
 
 Unknown keys are refused. Reading a TOML file with good error messages is the work of
 :mod:`equigrad.federation.config.loader`; the presets of the fair rewards are in
-:mod:`equigrad.federation.config.presets`.
+:mod:`equigrad.federation.config.presets`, the table [privacy] in
+:mod:`equigrad.federation.config.privacy`.
 """
 
-import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
+
+from equigrad.federation.config.kinds import (
+    Fraction,
+    Name,
+    Options,
+    PositiveFloat,
+    PositiveOrInf,
+    Section,
+)
+from equigrad.federation.config.privacy import PrivacyConfig
 
 __all__ = [
     "AuditConfig",
@@ -28,49 +29,15 @@ __all__ = [
     "ModelConfig",
     "PartitionConfig",
     "PartyConfig",
+    "PrivacyConfig",
     "RewardsConfig",
     "RoundConfig",
     "RunConfig",
     "TrainingConfig",
 ]
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-
-def _infinity(value: Any) -> Any:
-    return math.inf if value == "inf" else value
-
-
-def _json_number(value: float) -> float | str:
-    return "inf" if value == math.inf else value
-
-
-def _json_values(value: Any) -> Any:
-    """Refuse what could not be written into the run folder's JSON and read back the same."""
-    if isinstance(value, dict):
-        return {k: _json_values(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_json_values(v) for v in value]
-    if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise ValueError(f"expected text, true, false, finite numbers, lists and tables, got {value}")
-
-
-PositiveOrInf = Annotated[
-    float, BeforeValidator(_infinity), Field(gt=0), PlainSerializer(_json_number)
-]
-"""A number > 0 or inf, which JSON lacks: it is dumped as "inf"."""
-
-Options = Annotated[dict[str, Any], AfterValidator(_json_values)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where records come from: a set by name, or the consortium's own files."""
 
     name: str | None = Field(None, description="A data set by name (`equigrad data list`).")
@@ -106,7 +73,7 @@ class DataConfig(_Section):
         return self
 
 
-class PartitionConfig(_Section):
+class PartitionConfig(Section):
     """How one pool of records is dealt to the parties."""
 
     rule: str = Field("uniform", description="A registered partition rule, or `files`.")
@@ -114,7 +81,7 @@ class PartitionConfig(_Section):
     options: Options = Field({}, description="The rule's own settings, e.g. alpha = 0.5.")
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """What is trained."""
 
     factory: str = Field("mlp", description="A built-in name, or `package.module:callable`.")
@@ -124,7 +91,7 @@ class ModelConfig(_Section):
     )
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How a party trains on its own records, each round."""
 
     optimizer: str = Field("SGD", description="Any optimiser of torch.optim, by name.")
@@ -147,7 +114,7 @@ class TrainingConfig(_Section):
         return self
 
 
-class RewardsConfig(_Section):
+class RewardsConfig(Section):
     """Contribution and reward. A key that is absent takes the preset's value."""
 
     preset: Literal["robust", "paper", "reference"] = Field(
@@ -196,7 +163,7 @@ class RewardsConfig(_Section):
     )
 
 
-class AuditConfig(_Section):
+class AuditConfig(Section):
     """Free-rider audits."""
 
     action: Literal["flag", "exclude"] | None = Field(None, description="Default: the preset's.")
@@ -204,7 +171,7 @@ class AuditConfig(_Section):
     clear_after: int = Field(10, ge=1, description="Rounds without a new hit that clear a flag.")
 
 
-class RoundConfig(_Section):
+class RoundConfig(Section):
     """Deadline, quorum and limits of a round."""
 
     deadline_s: PositiveFloat = Field(600.0, description="Seconds until a silent party is absent.")
@@ -228,14 +195,14 @@ class RoundConfig(_Section):
         return value
 
 
-class EvaluationConfig(_Section):
+class EvaluationConfig(Section):
     """What is measured besides."""
 
     standalone: bool = Field(True, description="Also train every party alone, to know its gain.")
     every: int = Field(1, ge=1, description="Measure the parties' models every so many rounds.")
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """Where and how the parties run in process."""
 
     pool: Literal["thread", "process"] = Field("thread", description="What a worker is.")
@@ -244,7 +211,7 @@ class EngineConfig(_Section):
     checkpoint_every: int = Field(1, ge=1, description="Rounds between two checkpoints.")
 
 
-class PartyConfig(_Section):
+class PartyConfig(Section):
     """One party's particulars; parties not listed are honest and present throughout."""
 
     name: Name = Field(description="Letters, digits, dot, dash, underscore; at most 64.")
@@ -263,6 +230,9 @@ class PartyConfig(_Section):
     )
     behaviour: str = Field("honest", description="A registered behaviour (attacks, for studies).")
     options: Options = Field({}, description="The behaviour's own settings.")
+    epsilon: PositiveFloat | None = Field(
+        None, description="Its own privacy budget, in place of `privacy.epsilon`."
+    )
     join: int = Field(0, ge=0, description="First round it takes part in.")
     leave: int | None = Field(None, ge=1, description="First round it no longer takes part in.")
 
@@ -280,7 +250,7 @@ class PartyConfig(_Section):
         return self
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """A whole run file."""
 
     kind: Literal["horizontal"] = Field("horizontal", description="Same columns, other records.")
@@ -294,10 +264,11 @@ class RunConfig(_Section):
     training: TrainingConfig = TrainingConfig()
     rewards: RewardsConfig = RewardsConfig()
     audit: AuditConfig = AuditConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     round: RoundConfig = RoundConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     engine: EngineConfig = EngineConfig()
-    party: list[PartyConfig] = []
+    party: list[PartyConfig] = Field([])
 
     @model_validator(mode="after")
     def _unique_parties(self) -> Self:
