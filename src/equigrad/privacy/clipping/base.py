@@ -187,7 +187,8 @@ class ClippingRule(ABC):
                 f"{', '.join(sorted(expected)) or 'no entries'}; got "
                 f"{', '.join(sorted(state)) or 'no entries'}."
             )
-        self._load(state)
+        if expected:
+            self._load(state)
 
     def describe(self) -> dict[str, Any]:
         """Return the rule's name and public settings, ready for JSON."""
@@ -224,9 +225,11 @@ class ClippingRule(ABC):
 
     def _update(self, noisy_counts: Tensor) -> None:
         """Move the state; the counts are checked already."""
+        raise NotImplementedError
 
     def _load(self, state: Mapping[str, Any]) -> None:
         """Take the state over; its keys are checked already."""
+        raise NotImplementedError
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:

@@ -1,0 +1,236 @@
+"""The Gaussian mechanism: noise for sums of weighted row gradients, and for counts.
+
+The bits come from :mod:`equigrad.privacy.noise.key`, the numbers from ``normals``, the addition
+from ``grid``. What a release costs is the business of :mod:`equigrad.privacy.accounting`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from equigrad._validate import in_range, positive
+from equigrad.errors import ConfigError
+from equigrad.privacy.noise.grid import add_plain, add_rounded, grid_step
+from equigrad.privacy.noise.key import NoiseKey
+from equigrad.privacy.noise.normals import Array, normal_blocks
+from equigrad.privacy.noise.prefetch import Prefetch, slices
+
+__all__ = [
+    "FAST_FORM",
+    "ROUNDED_FORM",
+    "GaussianMechanism",
+    "batch_cap",
+    "count_mechanism",
+    "summation_error",
+]
+
+FAST_FORM = "fast: no floating-point mitigation"
+"""Name of the fast form in records."""
+ROUNDED_FORM = "rounded on a public grid"
+"""Name of the secure form in records."""
+
+EXACT_SUM_ERROR = 2.0**-40
+
+
+def batch_cap(public_batch_size: float) -> int:
+    """Return ``L + 10 sqrt(L)``: a drawn batch with more rows must be summed in float64."""
+    size = positive("public_batch_size", public_batch_size)
+    return math.ceil(size + 10 * math.sqrt(size))
+
+
+def summation_error(public_batch_size: float) -> float:
+    """Return kappa, a bound on the relative error of float32 sums, for the secure form.
+
+    ``2^-17 * batch_cap(L)`` covers float32 sums of at most 64 rows that are added up in float64.
+    """
+    return 2.0**-17 * batch_cap(public_batch_size)
+
+
+@dataclass(frozen=True)
+class GaussianMechanism:
+    """Adds ``N(0, (noise_multiplier * sensitivity)^2)`` to every coordinate of a sum.
+
+    =====================  =========================================  ===========================
+    form                   protects against                           does not protect against
+    =====================  =========================================  ===========================
+    fast                   a predictable generator (AES-256)          attacks on the last digits:
+                                                                      holes in the numbers that
+                                                                      can come out, rounding in
+                                                                      the addition; tails beyond
+                                                                      6.66 deviations (float32)
+    secure (rounded)       the same; holes; rounding in the addition  timing; a leaked key; tails
+                           (Haney et al., 2022)                       beyond 9.42 deviations;
+                                                                      rounding inside the sampler
+                                                                      (2^-25 of a step); rounding
+                                                                      in the forward pass that
+                                                                      depends on the batch's shape
+    =====================  =========================================  ===========================
+
+    For the cut tails of the secure form add ``(1 + e^epsilon) * d * T * 2^-64`` to delta, for d
+    numbers and T steps.
+
+    Parameters
+    ----------
+    noise_multiplier
+        sigma >= 0: the noise in units of the sensitivity. 0 switches the noise, and all privacy,
+        off.
+    sensitivity
+        Bound > 0 on the L2 norm of what one added or removed row adds to the sum.
+    secure
+        The rounded form, else the fast one.
+    public_batch_size
+        Public expected batch size L, from which the secure form bounds the rounding of float32
+        sums (:func:`summation_error`).
+    exact_sum
+        The sum was formed in float64, or exactly; then no batch size is needed.
+    """
+
+    noise_multiplier: float
+    sensitivity: float
+    secure: bool = True
+    public_batch_size: float | None = None
+    exact_sum: bool = False
+
+    def __post_init__(self) -> None:
+        in_range("noise_multiplier", self.noise_multiplier, 0, math.inf, right_open=True)
+        positive("sensitivity", self.sensitivity)
+        if self.public_batch_size is not None:
+            positive("public_batch_size", self.public_batch_size)
+        if self.secure and self.public_batch_size is None and not self.exact_sum:
+            raise ConfigError(
+                "Expected public_batch_size for secure noise, got none. Give it, or say "
+                "exact_sum=True if the sum was formed in float64."
+            )
+
+    @property
+    def form(self) -> str:
+        """:data:`ROUNDED_FORM` or :data:`FAST_FORM`, as records name it."""
+        return ROUNDED_FORM if self.secure else FAST_FORM
+
+    @property
+    def step(self) -> float:
+        """gamma, the step of the public grid; 0 for the fast form and without noise."""
+        deviation = self.noise_multiplier * self.sensitivity
+        return grid_step(deviation) if self.secure and deviation else 0.0
+
+    def deviation(self, size: int) -> float:
+        """Return the standard deviation of the noise on each of ``size`` coordinates.
+
+        Fast: ``sigma C``. Secure: ``sigma C'`` with ``C' = C (1 + kappa) + gamma sqrt(size)``,
+        which makes up for the rounding, so that sigma is the multiplier to be charged in both.
+        """
+        if not self.secure:
+            return self.noise_multiplier * self.sensitivity
+        error = EXACT_SUM_ERROR
+        if self.public_batch_size is not None and not self.exact_sum:
+            error = summation_error(self.public_batch_size)
+        bound = self.sensitivity * (1 + error) + self.step * math.sqrt(size)
+        return self.noise_multiplier * bound
+
+    def release(
+        self,
+        total: Tensor,
+        key: NoiseKey,
+        step: int,
+        stream: str = "gradient",
+        index: int = 0,
+        attempt: int = 0,
+        *,
+        size: int | None = None,
+        standard: Array | None = None,
+    ) -> Tensor:
+        """Return the noisy sum; ``total`` is left as it is.
+
+        Parameters
+        ----------
+        total
+            The sum, any shape, float32 or float64.
+        key, step, stream, index, attempt
+            Where the noise comes from; see :meth:`NoiseKey.stream`. An address serves one sum.
+        size
+            Coordinates of the whole query if ``total`` is one of its several tensors.
+        standard
+            The standard normal numbers of this address from :class:`Prefetch`, which are used
+            up; drawn here by default. The result is the same to the bit.
+
+        Returns
+        -------
+        Tensor
+            Shape and device of ``total``. Fast form: dtype of ``total``. Secure form: float64
+            multiples of :attr:`step`; whatever is done to it afterwards costs nothing.
+        """
+        if not self.noise_multiplier:
+            return total.detach().clone()
+        count = total.numel()
+        deviation = self.deviation(count if size is None else size)
+        double = self._double(total)
+        if standard is None:
+            blocks = normal_blocks(key.stream(step, stream, index, attempt), count, double=double)
+        else:
+            blocks = slices(standard, count, double=double)
+        if self.secure:
+            return add_rounded(total, blocks, deviation, self.step)
+        out = total.detach().clone()
+        add_plain(out, blocks, deviation)
+        return out
+
+    def add_(
+        self,
+        total: Tensor,
+        key: NoiseKey,
+        step: int,
+        stream: str = "gradient",
+        index: int = 0,
+        attempt: int = 0,
+        *,
+        size: int | None = None,
+        standard: Array | None = None,
+    ) -> Tensor:
+        """Add the noise to ``total`` in place and return it; arguments as for :meth:`release`.
+
+        The secure form computes in float64 and casts the result to the dtype of ``total``.
+        """
+        noisy = self.release(total, key, step, stream, index, attempt, size=size, standard=standard)
+        return total.copy_(noisy)
+
+    def prefetch(
+        self, size: int, key: NoiseKey, stream: str = "gradient", *, double: bool | None = None
+    ) -> Prefetch:
+        """Return a maker of this mechanism's numbers ahead of time, for float32 sums by default."""
+        return Prefetch(key, size, stream, double=self.secure if double is None else double)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what an event has to keep of the mechanism, ready for JSON."""
+        return {
+            "mechanism": "gaussian",
+            "noise_multiplier": self.noise_multiplier,
+            "sensitivity": self.sensitivity,
+            "noise_form": self.form,
+            "grid_step": self.step,
+        }
+
+    def _double(self, total: Tensor) -> bool:
+        return self.secure or total.element_size() > 4
+
+
+def count_mechanism(
+    count_noise: float, count_sensitivity: float, *, secure: bool = True
+) -> GaussianMechanism:
+    """Return the mechanism for counts, of noise ``count_noise`` and its own public grid.
+
+    Parameters
+    ----------
+    count_noise
+        Standard deviation > 0 of the noise on each count.
+    count_sensitivity
+        L2 distance > 0 by which one row moves the counts.
+    secure
+        The rounded form. Its noise is larger than asked by at most 2^-24 or so of its size.
+    """
+    positive("count_noise", count_noise)
+    positive("count_sensitivity", count_sensitivity)
+    return GaussianMechanism(
+        count_noise / count_sensitivity, count_sensitivity, secure=secure, exact_sum=True
+    )
