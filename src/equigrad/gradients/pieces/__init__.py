@@ -1,0 +1,8 @@
+"""Pieces: parts of records' gradients that know their norms, weighted sums and inner products."""
+
+from equigrad.gradients.pieces.base import Piece, accumulation
+from equigrad.gradients.pieces.materialised import MixedPiece, RowsPiece
+from equigrad.gradients.pieces.outer import OuterPiece
+from equigrad.gradients.pieces.summed import SumPiece
+
+__all__ = ["MixedPiece", "OuterPiece", "Piece", "RowsPiece", "SumPiece", "accumulation"]

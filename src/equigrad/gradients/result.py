@@ -1,0 +1,308 @@
+"""What a pass returns: norms, weighted sums, inner products and group sums of record gradients."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equigrad.errors import ModelError
+from equigrad.gradients.pieces import MixedPiece, Piece, accumulation
+
+__all__ = ["LayerPlan", "PerSampleGradients"]
+
+# The Gram form of a squared norm cancels; its error was measured at most 1.4e-8 of S^2 in float32,
+# S = sum_t |a_t||b_t|. Lifting by more than the error keeps a norm from coming out too small.
+_GUARD = {torch.float32: 2.0**-22, torch.float64: 2.0**-50}
+# Below this, squares in float32 lose their last digits to underflow.
+_TINY = {torch.float32: 2.0**-100, torch.float64: 2.0**-960}
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """How the gradient of one parameter (or of a part of it) is handled.
+
+    Attributes
+    ----------
+    layer, parameter
+        Names in the model.
+    piece
+        Kind of piece.
+    positions
+        T, the positions summed over in each record.
+    way
+        How the norm is taken: "product", "gram", "rows", "sum", ...
+    operations
+        Approximate operations per record for the norm.
+    bytes
+        Bytes of one record's written-out gradient if the way is by rows, else 0.
+    """
+
+    layer: str
+    parameter: str
+    piece: str
+    positions: int
+    way: str
+    operations: int
+    bytes: int
+
+
+class PerSampleGradients:
+    """Gradients of every record's own loss, never written out where a layer allows that.
+
+    Made by :func:`~equigrad.gradients.per_sample_gradients` and
+    :class:`~equigrad.gradients.PerSamplePass`. Results of a reused pass are valid until its next
+    call: their buffers are then used again, and asking them for more is an error.
+
+    Attributes
+    ----------
+    size : int
+        Number of records B.
+    losses : Tensor
+        ``(B,)`` losses, detached.
+    outputs : Any
+        The model's output, detached; None for an empty batch, on which the model does not run.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        pieces: Sequence[Piece],
+        losses: Tensor,
+        outputs: Any,
+        *,
+        create_graph: bool = False,
+    ) -> None:
+        self.size = losses.shape[0]
+        self.losses = losses.detach()
+        self.outputs = outputs
+        self._parameters = dict(parameters)
+        self._grad = create_graph
+        self._parts = _grouped(self._parameters, pieces)
+        self._norms: Tensor | None = None
+        self._finite: Tensor | None = None
+        self._stale = False
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the parameters, in the model's order."""
+        return list(self._parameters)
+
+    @property
+    def norms(self) -> Tensor:
+        """Return the ``(B,)`` L2 norms of the records' gradients over all parameters.
+
+        In float32 or better. A record whose loss, activations, gradient or norm is not finite has
+        norm infinity. Norms are never too small by cancellation: those taken by Gram matrices are
+        lifted by a bound on their rounding error, some 1e-7 to 1e-4 of the norm.
+        """
+        if self._norms is None:
+            self._norms = self._compute_norms()
+        return self._norms
+
+    @property
+    def finite(self) -> Tensor:
+        """Return ``(B,) bool``: whether the record's loss and gradient are finite."""
+        if self._finite is None:
+            self._finite = torch.isfinite(self.norms)
+        return self._finite
+
+    def _compute_norms(self) -> Tensor:
+        """Add the squared norms of all pieces, guard them, and silence non-finite records."""
+        with self._quiet():
+            square = accumulation(torch.zeros_like(self.losses))
+            lift = torch.zeros_like(square)
+            for _, piece in self._pieces():
+                square = square + piece.squared_norms().to(square.dtype)
+                size = piece.cancellation()
+                if size is not None:
+                    lift = lift + _GUARD[size.dtype] * size.to(lift.dtype).square()
+            square = square.clamp_min(0) + lift
+            bad = ~(torch.isfinite(square) & torch.isfinite(self.losses))
+            tiny = _TINY[square.dtype]
+            square = torch.where((square > 0) & (square < tiny), tiny, square)
+            # The root has no slope at 0: a record without gradient gets slope 0.
+            zero = square == 0
+            norms = torch.where(zero, 0, torch.where(zero, 1, square).sqrt())
+            if bool(bad.any()):
+                norms = torch.where(bad, torch.inf, norms)
+                for _, piece in self._pieces():
+                    piece.drop(bad)
+        return norms
+
+    def weighted_sum(
+        self, weights: Tensor, out: MutableMapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return ``sum_i weights_i g_i`` by parameter name.
+
+        Parameters
+        ----------
+        weights
+            ``(B,)`` finite numbers; those of non-finite records are taken as 0.
+        out
+            Tensors of the parameters' shapes to *add* the sums into; they are returned.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            One tensor per parameter, float32 for parameters of half precision.
+        """
+        weights = self._usable(weights)
+        with self._quiet():
+            sums = self._zeros() if out is None else {name: out[name] for name in self.names}
+            for name, piece in self._pieces():
+                piece.add_weighted_sum(weights, _seen(sums[name], piece))
+        return sums
+
+    def dots(self, vector: Mapping[str, Tensor]) -> Tensor:
+        """Return ``(B,)`` inner products ``<g_i, v>``; non-finite records give 0.
+
+        ``vector`` holds one tensor for each of :attr:`names`, of the parameter's shape.
+        """
+        self._require_finite_known()
+        with self._quiet():
+            total = accumulation(torch.zeros_like(self.losses))
+            for name, piece in self._pieces():
+                part = vector[name] if piece.view is None else vector[name][piece.view]
+                total = total + piece.dots(part).to(total.dtype)
+        return total
+
+    def gram(self, other: "PerSampleGradients") -> Tensor:
+        """Return ``(B, B')`` inner products with another pass over the same parameters."""
+        if self.names != other.names:
+            raise ModelError(
+                f"Expected gradients of the parameters {self.names}, got {other.names}. "
+                "Compare passes of one model."
+            )
+        self._require_finite_known()
+        other._require_finite_known()
+        with self._quiet():
+            total = accumulation(self.losses.new_zeros(self.size, other.size))
+            if self.size == 0 or other.size == 0:
+                return total
+            for name in self.names:
+                for mine, theirs in _matched(self._parts[name], other._parts[name]):
+                    total = total + mine.gram(theirs).to(total.dtype)
+        return total
+
+    def group_sums(
+        self, groups: Tensor, n_groups: int, weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return the weighted sums of each group, ``(n_groups, *shape)`` by parameter name.
+
+        ``groups (B,) int64`` are labels in ``0 .. n_groups - 1``; ``weights`` are 1 by default.
+        """
+        if groups.shape != (self.size,):
+            raise ModelError(
+                f"Expected groups of shape ({self.size},), got shape {tuple(groups.shape)}. "
+                "Give one label per record."
+            )
+        if self.size and (int(groups.min()) < 0 or int(groups.max()) >= n_groups):
+            raise ModelError(
+                f"Expected groups in 0..{n_groups - 1}, got {int(groups.min())}.."
+                f"{int(groups.max())}. Number the groups from 0."
+            )
+        weights = torch.ones_like(self.norms).detach() if weights is None else weights
+        sums = [self.weighted_sum(torch.where(groups == k, weights, 0)) for k in range(n_groups)]
+        return {name: torch.stack([one[name] for one in sums]) for name in self.names}
+
+    def plan(self) -> list[LayerPlan]:
+        """Return how each parameter is handled, in the model's order."""
+        return [
+            LayerPlan(
+                piece.layer,
+                name,
+                type(piece).__name__,
+                piece.positions,
+                piece.way,
+                piece.operations,
+                piece.shape.numel() * piece.parameter.element_size() if "rows" in piece.way else 0,
+            )
+            for name, piece in self._pieces()
+        ]
+
+    def _pieces(self) -> Iterator[tuple[str, Piece]]:
+        """Yield the name and each of the pieces whose squared norms add up."""
+        if self._stale:
+            raise ModelError(
+                "Expected the results of the pass's latest call, got older ones. Take what is "
+                "needed before the next call, or use a pass of its own."
+            )
+        for name, parts in self._parts.items():
+            for piece in parts:
+                yield name, piece
+
+    def _usable(self, weights: Tensor) -> Tensor:
+        """Return weights of the right shape with zeros at non-finite records."""
+        if weights.shape != (self.size,):
+            raise ModelError(
+                f"Expected weights of shape ({self.size},), got shape {tuple(weights.shape)}. "
+                "Give one weight per record."
+            )
+        return torch.where(self.finite, weights, 0)
+
+    def _require_finite_known(self) -> None:
+        """Take the norms, which silences non-finite records in the pieces."""
+        _ = self.norms
+
+    def _zeros(self) -> dict[str, Tensor]:
+        """Return zeros of the parameters' shapes, in a dtype fit for sums."""
+        return {
+            name: torch.zeros_like(accumulation(p), memory_format=torch.contiguous_format)
+            for name, p in self._parameters.items()
+        }
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Switch off autograd (unless asked for) and autocast."""
+        device = self.losses.device.type
+        with torch.set_grad_enabled(self._grad), torch.autocast(device, enabled=False):
+            yield
+
+
+def _seen(tensor: Tensor, piece: Piece) -> Tensor:
+    """Return the part of a parameter-shaped tensor that a piece is about."""
+    return tensor if piece.view is None else tensor[piece.view]
+
+
+def _grouped(
+    parameters: Mapping[str, nn.Parameter], pieces: Sequence[Piece]
+) -> dict[str, list[Piece]]:
+    """Return, for each parameter, pieces on disjoint parts of it, so that squared norms add."""
+    by_id: dict[int, list[Piece]] = {id(p): [] for p in parameters.values()}
+    for piece in pieces:
+        if id(piece.parameter) in by_id:
+            by_id[id(piece.parameter)].append(piece)
+    return {name: _disjoint(by_id[id(p)]) for name, p in parameters.items()}
+
+
+def _disjoint(pieces: list[Piece]) -> list[Piece]:
+    """Merge pieces of the same part; write overlapping parts out together."""
+    if len(pieces) < 2:
+        return pieces
+    by_view: dict[tuple[int, int], list[Piece]] = {}
+    for piece in pieces:
+        rows = piece.parameter.shape[0] if piece.parameter.ndim else 1
+        start, stop, _ = (piece.view or slice(None)).indices(rows)
+        by_view.setdefault((start, stop), []).append(piece)
+    spans = sorted(by_view)
+    if any(a[1] > b[0] for a, b in itertools.pairwise(spans)):
+        return [MixedPiece(pieces)]
+    merged = []
+    for span in spans:
+        first, *rest = by_view[span]
+        one = (first.stack(rest) if rest else first) or MixedPiece([first, *rest])
+        merged.append(one)
+    return merged
+
+
+def _matched(mine: list[Piece], theirs: list[Piece]) -> list[tuple[Piece, Piece]]:
+    """Pair pieces of the same parts of a parameter; write them out where the parts differ."""
+    if not mine or not theirs:
+        return []
+    if [p.view for p in mine] == [p.view for p in theirs]:
+        return list(zip(mine, theirs, strict=True))
+    return [(MixedPiece(mine), MixedPiece(theirs))]

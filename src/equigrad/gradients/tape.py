@@ -1,0 +1,181 @@
+"""The tape of one forward pass: which tensors to take gradients at, and what to make of them.
+
+Layer rules watch tensors here while the model runs; afterwards the pass asks for the gradient of
+the summed loss at all of them in one backward pass. Parameters get no gradient and keep theirs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from equigrad.errors import ModelError
+from equigrad.gradients.pieces.base import Piece
+from equigrad.gradients.workspace import Workspace
+
+__all__ = ["Kept", "Make", "Tape", "batch_axis_of"]
+
+Make = Callable[[Tensor], Sequence[Piece]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A tensor that a rule needs later, with the version it had when it was recorded."""
+
+    tensor: Tensor
+    version: int
+    layer: str
+
+    def get(self) -> Tensor:
+        """Return the tensor; raise ``ModelError`` if it was changed in place meanwhile."""
+        if self.tensor._version != self.version:
+            raise ModelError(
+                f"Expected the input of layer {self.layer!r} to stay as the layer saw it, got a "
+                "change in place after the layer ran. Use the out-of-place operation there."
+            )
+        return self.tensor
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A marked tensor: where its gradient arrives, and what to make of it."""
+
+    edge: GradientEdge
+    shape: torch.Size
+    make: Make
+    layer: str
+    batch_axis: int
+
+
+class Tape:
+    """Record of one forward pass.
+
+    Parameters
+    ----------
+    size
+        Number of records B in the batch.
+    wanted
+        The parameters whose gradients are asked for.
+    workspace
+        Buffers for the pieces.
+    create_graph
+        Keep the pieces differentiable.
+
+    Attributes
+    ----------
+    size, workspace, create_graph
+        As given.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        wanted: Sequence[nn.Parameter],
+        workspace: Workspace,
+        *,
+        create_graph: bool = False,
+    ) -> None:
+        self.size = size
+        self.workspace = workspace
+        self.create_graph = create_graph
+        self._wanted = {id(parameter) for parameter in wanted}
+        self._watched: list[_Watched] = []
+        self._open = True
+
+    def wants(self, parameter: object) -> bool:
+        """Return whether gradients of ``parameter`` are asked for; None is never wanted."""
+        return id(parameter) in self._wanted
+
+    def keep(self, tensor: Tensor, layer: str) -> Kept:
+        """Return a record of ``tensor`` that notices if it is changed in place later."""
+        return Kept(tensor, tensor._version, layer)
+
+    def watch(self, output: Tensor, make: Make, *, layer: str, batch_axis: int = 0) -> Tensor:
+        """Mark a tensor of the forward pass and return the one to go on with.
+
+        Parameters
+        ----------
+        output
+            Any tensor of the forward pass. Changing it in place afterwards is allowed: the
+            gradient is that at the value it has now.
+        make
+            Called once after the backward pass with the gradient ``b`` at ``output``, its batch
+            axis moved to the front; returns the pieces. Not called if the loss does not depend
+            on a differentiable ``output``.
+        layer
+            Name of the layer, for messages.
+        batch_axis
+            Axis of ``output`` that counts records.
+
+        Raises
+        ------
+        ModelError
+            The batch axis does not have B entries.
+        """
+        if not self._open or not output.requires_grad:
+            return output
+        if output.ndim <= batch_axis or output.shape[batch_axis] != self.size:
+            raise ModelError(
+                f"Expected axis {batch_axis} of the output of layer {layer!r} to count the "
+                f"{self.size} records of the batch, got shape {tuple(output.shape)}. "
+                "Keep the batch as an axis of its own, the first one, through the whole model."
+            )
+        source, output = _source(output)
+        edge = get_gradient_edge(source)
+        self._watched.append(_Watched(edge, output.shape, make, layer, batch_axis))
+        return output
+
+    def backward(self, total: Tensor) -> list[Piece]:
+        """Take the gradients of the scalar ``total`` at all marked tensors; return all pieces.
+
+        The tape is spent afterwards.
+        """
+        self._open = False
+        watched, self._watched = self._watched, []
+        if not watched or not total.requires_grad:
+            return []
+        gradients = torch.autograd.grad(
+            total, [w.edge for w in watched], create_graph=self.create_graph, allow_unused=True
+        )
+        pieces: list[Piece] = []
+        with torch.set_grad_enabled(self.create_graph):
+            for mark, b in zip(watched, gradients, strict=True):
+                if b is not None:
+                    b = b.reshape(mark.shape)
+                    pieces.extend(mark.make(_batch_first(b, mark.batch_axis)))
+        return pieces
+
+
+def _source(output: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tensor whose present history is to be marked, and the output to go on with.
+
+    Changing a view in place rewrites the view's history but only extends its base's; so a view of
+    all of its base is marked at the base. Any other view is replaced by a copy.
+    """
+    base = output._base if output._is_view() else None
+    if base is None:
+        return output, output
+    if base.numel() == output.numel() and base.is_contiguous() and output.is_contiguous():
+        return base, output
+    output = output.clone()
+    return output, output
+
+
+def _batch_first(tensor: Tensor, batch_axis: int) -> Tensor:
+    """Return ``tensor`` with its batch axis in front."""
+    return tensor if batch_axis == 0 else tensor.movedim(batch_axis, 0)
+
+
+def batch_axis_of(tensor: Tensor, size: int, *, layer: str) -> int:
+    """Return the axis of a layer's input that counts records: 0, or 1 in sequence-first models."""
+    if tensor.ndim >= 1 and tensor.shape[0] == size:
+        return 0
+    if tensor.ndim >= 3 and tensor.shape[1] == size:
+        return 1
+    raise ModelError(
+        f"Expected the input of layer {layer!r} to have the {size} records of the batch on its "
+        f"first axis, got shape {tuple(tensor.shape)}. Keep the batch as an axis of its own "
+        "through the whole model."
+    )
