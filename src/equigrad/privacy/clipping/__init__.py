@@ -5,8 +5,22 @@ Every rule turns gradient norms into weights, so that one row moves the weighted
 :mod:`equigrad.privacy.noise`.
 """
 
+from equigrad.privacy.clipping.automatic import AutoS, AutoV
 from equigrad.privacy.clipping.base import CLIPPING_RULES, ClippingRule
 from equigrad.privacy.clipping.flat import Flat
 from equigrad.privacy.clipping.global_adapt import GlobalAdapt
+from equigrad.privacy.clipping.global_clip import Global
+from equigrad.privacy.clipping.group_adaptive import GroupAdaptive
+from equigrad.privacy.clipping.quantile import Quantile
 
-__all__ = ["CLIPPING_RULES", "ClippingRule", "Flat", "GlobalAdapt"]
+__all__ = [
+    "CLIPPING_RULES",
+    "AutoS",
+    "AutoV",
+    "ClippingRule",
+    "Flat",
+    "Global",
+    "GlobalAdapt",
+    "GroupAdaptive",
+    "Quantile",
+]

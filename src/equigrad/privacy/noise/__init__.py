@@ -13,6 +13,7 @@ from equigrad.privacy.noise.gaussian import (
     summation_error,
 )
 from equigrad.privacy.noise.key import STREAMS, KeyStream, NoiseKey
+from equigrad.privacy.noise.laplace import LaplaceMechanism
 from equigrad.privacy.noise.normals import normals
 from equigrad.privacy.noise.prefetch import Prefetch
 
@@ -22,6 +23,7 @@ __all__ = [
     "STREAMS",
     "GaussianMechanism",
     "KeyStream",
+    "LaplaceMechanism",
     "NoiseKey",
     "Prefetch",
     "batch_cap",

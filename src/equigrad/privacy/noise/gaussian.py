@@ -13,7 +13,7 @@ from torch import Tensor
 from equigrad._validate import in_range, positive
 from equigrad.errors import ConfigError
 from equigrad.privacy.noise.grid import add_plain, add_rounded, grid_step
-from equigrad.privacy.noise.key import NoiseKey
+from equigrad.privacy.noise.key import KeyStream, NoiseKey
 from equigrad.privacy.noise.normals import Array, normal_blocks
 from equigrad.privacy.noise.prefetch import Prefetch, slices
 
@@ -161,20 +161,11 @@ class GaussianMechanism:
             Shape and device of ``total``. Fast form: dtype of ``total``. Secure form: float64
             multiples of :attr:`step`; whatever is done to it afterwards costs nothing.
         """
-        if not self.noise_multiplier:
-            return total.detach().clone()
-        count = total.numel()
-        deviation = self.deviation(count if size is None else size)
-        double = self._double(total)
-        if standard is None:
-            blocks = normal_blocks(key.stream(step, stream, index, attempt), count, double=double)
-        else:
-            blocks = slices(standard, count, double=double)
-        if self.secure:
-            return add_rounded(total, blocks, deviation, self.step)
         out = total.detach().clone()
-        add_plain(out, blocks, deviation)
-        return out
+        if self.secure and self.noise_multiplier:
+            out = out.double()
+        source = key.stream(step, stream, index, attempt) if standard is None else standard
+        return self._into(out, total, source, size)
 
     def add_(
         self,
@@ -192,8 +183,8 @@ class GaussianMechanism:
 
         The secure form computes in float64 and casts the result to the dtype of ``total``.
         """
-        noisy = self.release(total, key, step, stream, index, attempt, size=size, standard=standard)
-        return total.copy_(noisy)
+        source = key.stream(step, stream, index, attempt) if standard is None else standard
+        return self._into(total, total, source, size)
 
     def prefetch(
         self, size: int, key: NoiseKey, stream: str = "gradient", *, double: bool | None = None
@@ -211,8 +202,23 @@ class GaussianMechanism:
             "grid_step": self.step,
         }
 
-    def _double(self, total: Tensor) -> bool:
-        return self.secure or total.element_size() > 4
+    def _into(
+        self, out: Tensor, total: Tensor, source: KeyStream | Array, size: int | None
+    ) -> Tensor:
+        if not self.noise_multiplier:
+            return out
+        count = total.numel()
+        double = self.secure or out.element_size() > 4
+        if isinstance(source, KeyStream):
+            blocks = normal_blocks(source, count, double=double)
+        else:
+            blocks = slices(source, count, double=double)
+        deviation = self.deviation(count if size is None else size)
+        if self.secure:
+            add_rounded(total, blocks, deviation, self.step, out)
+        else:
+            add_plain(out, blocks, deviation)
+        return out
 
 
 def count_mechanism(

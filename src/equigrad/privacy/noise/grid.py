@@ -55,60 +55,59 @@ def grid_step(deviation: float) -> float:
 
 def add_plain(total: Tensor, blocks: Blocks, scale: float) -> None:
     """Add ``scale`` times the blocks to ``total`` in place; the blocks are used up."""
-    host, flat = _host(total)
+    host = _host(total)
+    flat = host.view(-1).numpy()
     for place, block in blocks:
         block *= scale
         flat[place] += block
-    if host is not total:
+    if host.data_ptr() != total.data_ptr():
         total.copy_(host)
 
 
-def add_rounded(total: Tensor, blocks: Blocks, scale: float, step: float) -> Tensor:
-    """Return the sum plus ``scale`` times the blocks, both on the grid of ``step``.
+def add_rounded(total: Tensor, blocks: Blocks, scale: float, step: float, out: Tensor) -> None:
+    """Put the sum plus ``scale`` times the blocks, both on the grid of ``step``, into ``out``.
 
     Parameters
     ----------
     total
-        Any shape, float32 or float64; left as it is.
+        Any shape, float32 or float64.
     blocks
         Float64 noise of scale 1 in blocks; used up.
     scale, step
         The noise's scale and the grid's step, a power of two.
-
-    Returns
-    -------
-    Tensor
-        Shape and device of ``total``, float64, each number a whole multiple of ``step``.
+    out
+        Same shape as ``total``, or ``total`` itself. In float64 each number is a whole multiple
+        of ``step``; in float32 such a multiple is rounded, which is post-processing.
 
     Raises
     ------
     ConfigError
         If the sum has NaN. Then nothing may be released: the bound of a row did not hold.
     """
-    out = torch.empty(total.shape, dtype=torch.float64)
-    _, sums = _host(total)
-    numbers = out.view(-1).numpy()
+    source, target = _host(total), _host(out)
+    sums, flat = source.view(-1).numpy(), target.view(-1).numpy()
     for place, block in blocks:
-        part = numbers[place]
-        np.multiply(sums[place], 1.0 / step, out=part, dtype=np.float64)
+        part = sums[place].astype(np.float64)
+        part /= step
         np.rint(part, out=part)
-        np.clip(part, -_LIMIT, _LIMIT, out=part)
+        np.minimum(part, _LIMIT, out=part)
+        np.maximum(part, -_LIMIT, out=part)
         block *= scale / step
         np.rint(block, out=block)
         part += block
         part *= step
-    if math.isnan(numbers.sum()):
-        raise ConfigError(
-            "Expected a sum without NaN to add noise to, got NaN. Nothing was released; weigh "
-            "rows whose gradient is not finite with 0."
-        )
-    return out.to(total.device)
+        if math.isnan(part.sum()):
+            raise ConfigError(
+                "Expected a sum without NaN to add noise to, got NaN. Nothing was released; give "
+                "rows whose gradient is not finite the weight 0."
+            )
+        flat[place] = part
+    if target.data_ptr() != out.data_ptr():
+        out.copy_(target)
 
 
-def _host(total: Tensor) -> tuple[Tensor, Array]:
-    """Return the tensor in main memory, contiguous, and its numbers as a flat view of it."""
-    if total.dtype not in (torch.float32, torch.float64):
-        raise ConfigError(f"Expected a sum in float32 or float64, got {total.dtype}.")
-    host = total.detach()
-    host = total if host.device.type == "cpu" and host.is_contiguous() else host.cpu().contiguous()
-    return host, host.detach().view(-1).numpy()
+def _host(tensor: Tensor) -> Tensor:
+    """Return the tensor if it is contiguous in main memory, else a copy that is."""
+    if tensor.dtype not in (torch.float32, torch.float64):
+        raise ConfigError(f"Expected a sum in float32 or float64, got {tensor.dtype}.")
+    return tensor.detach().cpu().contiguous()

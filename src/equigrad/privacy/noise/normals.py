@@ -40,13 +40,13 @@ def normal_blocks(
     """
     block = BLOCK // 2 if double else BLOCK
     word, real = ("<i8", np.float64) if double else ("<i4", np.float32)
-    numbers, cosines = np.empty(block, dtype=real), np.empty(block // 2, dtype=real)
+    numbers, spare = np.empty(block, dtype=real), np.empty(block // 2, dtype=real)
     for start in range(0, count, block):
         size = min(block, count - start)
         # Whole vectors of the widest unit: no number is computed by another code than the rest.
         half = -(-size // 32) * 16
         words = stream.read(2 * half * np.dtype(word).itemsize).view(word)
-        _box_muller(words, numbers[: 2 * half], cosines[:half])
+        _box_muller(words, numbers[: 2 * half], spare[:half])
         yield slice(start, start + size), numbers[:size]
 
 
@@ -58,9 +58,9 @@ def normals(stream: KeyStream, count: int, *, double: bool) -> npt.NDArray[Any]:
     return out
 
 
-def _box_muller(words: Array, numbers: Array, cosines: Array) -> None:
+def _box_muller(words: Array, numbers: Array, spare: Array) -> None:
     """Fill ``numbers`` from signed words: the first half gives radii, the second half angles."""
-    half, real = cosines.size, numbers.dtype.type
+    half, real = spare.size, numbers.dtype.type
     scale = 2.0 ** (1 - 8 * words.itemsize)
     np.copyto(numbers, words, casting="unsafe")
     radius, angle = numbers[:half], numbers[half:]
@@ -71,8 +71,30 @@ def _box_muller(words: Array, numbers: Array, cosines: Array) -> None:
     np.log(radius, out=radius)
     radius *= real(-2.0)
     np.sqrt(radius, out=radius)
-    angle *= real(np.pi * scale)
-    np.cos(angle, out=cosines)
+    turn = _turn_by_tangent if real is np.float64 else _turn
+    turn(radius, angle, real(np.pi * scale), spare)
+
+
+def _turn(radius: Array, angle: Array, scale: Any, spare: Array) -> None:
+    """Turn radius and angle into ``radius * cos(a)`` and ``radius * sin(a)``, a = scale*angle."""
+    angle *= scale
+    np.cos(angle, out=spare)
     np.sin(angle, out=angle)
     angle *= radius
-    radius *= cosines
+    radius *= spare
+
+
+def _turn_by_tangent(radius: Array, angle: Array, scale: Any, spare: Array) -> None:
+    """Do the same through ``t = tan(a/2)``: in float64 NumPy's tangent is much the faster.
+
+    ``cos a = 2/(1 + t^2) - 1`` and ``sin a = 2t/(1 + t^2)``, with t finite for every a.
+    """
+    angle *= scale / 2
+    np.tan(angle, out=angle)
+    np.multiply(angle, angle, out=spare)
+    spare += 1.0
+    np.divide(2.0, spare, out=spare)
+    angle *= spare
+    angle *= radius
+    spare -= 1.0
+    radius *= spare
