@@ -11,12 +11,19 @@ from equigrad.fairness.bootstrap import CorrelationSummary, Interval, bootstrap_
 from equigrad.fairness.correlation import SATURATION, Correlation, pearson, spearman
 from equigrad.fairness.cost import Gap, GroupCost, compare_groups, gap, group_cost, mean_cost
 from equigrad.fairness.curvature import EXACT_TRACE_UP_TO, Curvature, curvature
+from equigrad.fairness.diagnostics import EVERY, Diagnostics
 from equigrad.fairness.groups import (
     NO_ROWS,
     NOT_COVERED,
     PUBLIC_ROWS,
     GroupMetrics,
     group_metrics,
+)
+from equigrad.fairness.misalignment import (
+    BatchSums,
+    GroupAlignment,
+    Misalignment,
+    misalignment,
 )
 from equigrad.fairness.parties import PartyFairness, fairness_among_parties, jain_index
 from equigrad.fairness.risk import (
@@ -30,19 +37,24 @@ from equigrad.fairness.rows import Rows, group_gradient, split_by_group
 from equigrad.fairness.series import DiagnosticSeries
 
 __all__ = [
+    "EVERY",
     "EXACT_TRACE_UP_TO",
     "NOT_COVERED",
     "NO_ROWS",
     "PUBLIC_ROWS",
     "SATURATION",
+    "BatchSums",
     "Correlation",
     "CorrelationSummary",
     "Curvature",
     "DiagnosticSeries",
+    "Diagnostics",
     "Gap",
+    "GroupAlignment",
     "GroupCost",
     "GroupMetrics",
     "Interval",
+    "Misalignment",
     "PartyFairness",
     "RiskTerms",
     "Rows",
@@ -57,6 +69,7 @@ __all__ = [
     "group_metrics",
     "jain_index",
     "mean_cost",
+    "misalignment",
     "noise_deviation",
     "pearson",
     "risk_terms",
