@@ -233,7 +233,8 @@ def count_mechanism(
     count_sensitivity
         L2 distance > 0 by which one row moves the counts.
     secure
-        The rounded form. Its noise is larger than asked by at most 2^-24 or so of its size.
+        The rounded form. For m counts its noise is larger than asked by a share of at most
+        ``2^-24 sqrt(m) count_noise / count_sensitivity``.
     """
     positive("count_noise", count_noise)
     positive("count_sensitivity", count_sensitivity)

@@ -45,6 +45,8 @@ class KeyStream:
 
     def read(self, n_bytes: int) -> npt.NDArray[np.uint8]:
         """Return the next bytes, at most 65,536, in a buffer that the next call overwrites."""
+        if not 0 <= n_bytes <= _CHUNK:
+            raise ConfigError(f"Expected to read 0 to {_CHUNK} bytes at once, got {n_bytes}.")
         self._encryptor.update_into(memoryview(_ZEROS)[:n_bytes], self._spare.data)
         return self._spare[:n_bytes]
 
