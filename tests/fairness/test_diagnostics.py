@@ -105,13 +105,20 @@ def test_risk_terms_are_those_of_the_step(case):
     model, _, _, _ = case
     batch = torch.arange(12)
     before = [p.detach().clone() for p in model.parameters()]
-    series = observe(recorder(case), case, batch, state={"threshold": 0.8})
+    series = observe(
+        recorder(case),
+        case,
+        batch,
+        state={"threshold": 0.8, "clips": [1.0, 2.0, 3.0], "other": "x"},
+    )
     found = {name: lines[1][0] for name, lines in series.by_group.items()}
     assert found["R_mag"] + found["R_dir"] == pytest.approx(found["R_clip"], abs=1e-12)
     total = found["loss"] + found["R_step"] + found["R_clip"] + found["R_noise"]
     assert found["predicted_loss"] == pytest.approx(total)
     assert found["R_noise"] == pytest.approx(0.005 * found["trace"] * (1.5 * 0.3 / 10) ** 2)
     assert series.overall["threshold"] == [0.8]
+    assert series.by_group["clips"] == [[1.0], [2.0], [3.0]]
+    assert "other" not in series.overall
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert all(p.grad is None for p in model.parameters())
 

@@ -157,7 +157,7 @@ class Diagnostics:
         noise_multiplier: float,
         public_batch_size: float,
         plain_sgd: bool = True,
-        state: Mapping[str, float] | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         """Finish step ``step``, before the optimiser moves the parameters.
 
@@ -172,7 +172,8 @@ class Diagnostics:
         plain_sgd
             Whether the optimiser is SGD without momentum and weight decay.
         state
-            Public numbers to record beside (a threshold, a clipping bound).
+            Public numbers to record beside (a threshold, a clipping bound); a list of K numbers
+            is recorded by group, anything else is left out.
 
         Notes
         -----
@@ -210,7 +211,13 @@ class Diagnostics:
         by_group = _by_group(table, bends, terms)
         by_group["loss"] = [None if s is None else s[0] for s in slopes]
         by_group["accuracy"] = [self._accuracy(model, rows) for rows in self._rows]
-        self.series.append(step, {**_overall(table), **dict(state or {})}, by_group)
+        overall = _overall(table)
+        for name, value in (state or {}).items():
+            if isinstance(value, int | float):
+                overall[name] = value
+            elif isinstance(value, list | tuple) and len(value) == len(self._rows):
+                by_group[name] = list(value)
+        self.series.append(step, overall, by_group)
 
     def _sampled(self, rows: Rows, limit: int | None) -> Rows:
         if limit is None or len(rows) <= limit:
