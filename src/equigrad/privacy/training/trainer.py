@@ -1,0 +1,505 @@
+"""Private training of a PyTorch model: charge, draw, clip, add noise, step; in this order, always.
+
+Neighbours: :mod:`.settings` (the public constants), :mod:`.release` (one noisy sum), :mod:`.meter`
+(what was charged), :mod:`.persistence` (save and resume), :mod:`.stopping` (when to end early),
+:mod:`.paired` (the twin without privacy).
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+from equigrad._validate import positive_int
+from equigrad.errors import ConfigError, ModelError, PrivacyError
+from equigrad.gradients.checks import check_per_sample
+from equigrad.privacy.accounting import (
+    PrivacyEvent,
+    PrivacyStatement,
+    epsilon,
+    privacy_statement,
+    warn_large_delta,
+)
+from equigrad.privacy.clipping import ClippingRule
+from equigrad.privacy.noise import NoiseKey
+from equigrad.privacy.training.averaging import IterateAverage
+from equigrad.privacy.training.checks import (
+    check_groups,
+    check_optimizer,
+    check_rows,
+    check_scheduler,
+    refuse_gradients,
+    trainable,
+)
+from equigrad.privacy.training.journal import Journal, release_digest
+from equigrad.privacy.training.meter import Meter
+from equigrad.privacy.training.release import NoisyRelease, ReleaseMaker
+from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
+from equigrad.privacy.training.rows import as_rows, loader_rate, to_device
+from equigrad.privacy.training.settings import made_rule, resolve
+
+__all__ = ["PrivateTrainer"]
+
+_WEIGHTS_EVERY = 64
+
+
+class PrivateTrainer:
+    """Trains a model so that no single record shows in it, and says how well it hides.
+
+    Guarantee: all that a run gives out (every state of the model, of the optimiser and of the
+    clipping rule, every report) is (epsilon, delta)-differentially private for data sets that
+    differ by one added or removed record, with epsilon from :attr:`epsilon`; provided that the
+    settings, N, the groups' number and the code did not depend on the records. Not covered: what
+    ``diagnostics`` sees, running time, memory use. With ``test_seed`` nothing is private.
+
+    One step: the event is charged; each row is drawn with probability ``sampling_rate``; the rule
+    weighs the rows' gradients; noise is added to the weighted sum (and to the rule's counts); the
+    sum divided by ``public_batch_size`` becomes ``p.grad``; the optimiser steps. An empty batch is
+    a step like any other. A row whose gradient is not finite adds nothing and stops nothing.
+
+    Parameters
+    ----------
+    model
+        Any module with gradients per record (``equigrad.gradients.checks``), in the mode it is to
+        be trained in, which is left as it is. Frozen parameters stay as they are.
+    optimizer
+        Any first-order optimiser of ``torch.optim`` on the model's trainable parameters.
+    loss
+        ``(outputs, targets) -> (B,)``, one number per record; PyTorch's own losses are switched to
+        that by themselves.
+    data
+        ``(inputs, targets)`` or ``(inputs, targets, groups)``, with tensors whose axis 0 is the
+        record (inputs may be a tuple or dict of them); or a map-style ``Dataset`` of such items; or
+        a ``DataLoader`` with a Poisson sampler, of which the data set and the rate are taken.
+    rule, rule_options
+        A clipping rule, or its registered name and its options.
+    noise_multiplier, target_epsilon
+        Exactly one: sigma, the noise on the sum over the rule's sensitivity; or the epsilon that
+        all ``steps`` together may cost, from which sigma is found.
+    delta
+        In (0, 1), below 1/N.
+    steps, epochs
+        Exactly one: T, the planned number of steps; or ``epochs`` passes over the rows in
+        expectation.
+    public_batch_size, sampling_rate
+        L, the expected batch size and divisor of every sum, and q; the one that is missing follows
+        by ``L = q N``. Never the size of a drawn batch.
+    groups, n_groups
+        Group label of every row, in ``0..n_groups-1``, for rules and diagnostics by group.
+    max_physical
+        Most rows in one pass; larger batches are accumulated. 1024 by default. The result does
+        not depend on it but for rounding (and for the random numbers of dropout).
+    max_logical_batch
+        Largest batch; larger ones are cut at random, and the event says so.
+    account, account_label
+        A privacy account that every step is charged to before it happens, and what it is told.
+    key, test_seed
+        Source of batches and noise: a new secret key by default. ``test_seed`` (a whole number)
+        makes a run reproducible, and not private. A secret key must never serve two runs.
+    secure_noise
+        Rounded noise on a public grid; else the fast form, without floating-point mitigation.
+    scheduler, scheduler_every
+        A learning-rate scheduler on ``optimizer``, stepped after every ``scheduler_every`` steps.
+    average_decay
+        Keep a moving average of the iterates (see :meth:`averaged`); costs no privacy.
+    accountant
+        ``"pld"`` or ``"rdp"``.
+    device
+        Where to train; the parameters' device by default. The model must be there.
+    progress
+        Called with a :class:`StepReport` after every step.
+    diagnostics
+        See :class:`~equigrad.privacy.training.DiagnosticHook`; nothing it sees is private.
+    early_stopping
+        :class:`~equigrad.privacy.training.PublicData` or
+        :class:`~equigrad.privacy.training.PaidEvaluation`.
+    checkpoint, checkpoint_every
+        Folder to save the run in, and the steps between saves (100). Saved at the end, too.
+    check_data
+        Look through all rows for NaN, infinity and impossible labels before the first charge.
+
+    Raises
+    ------
+    ConfigError, DataError, ModelError
+        For settings, rows or models that a private run cannot take; nothing is charged then.
+    BudgetExceededError
+        If the account has no step left. Nothing is charged then.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loss: Callable[[Any, Any], Tensor],
+        data: object,
+        *,
+        rule: ClippingRule | str,
+        delta: float,
+        rule_options: Mapping[str, Any] | None = None,
+        noise_multiplier: float | None = None,
+        target_epsilon: float | None = None,
+        steps: int | None = None,
+        epochs: float | None = None,
+        public_batch_size: float | None = None,
+        sampling_rate: float | None = None,
+        groups: object = None,
+        n_groups: int | None = None,
+        max_physical: int | None = None,
+        max_logical_batch: int | None = None,
+        account: Any = None,
+        account_label: str = "private training",
+        key: NoiseKey | None = None,
+        test_seed: int | None = None,
+        secure_noise: bool = True,
+        scheduler: Any = None,
+        scheduler_every: int = 1,
+        average_decay: float | None = None,
+        accountant: str = "pld",
+        device: torch.device | str | None = None,
+        progress: Callable[[StepReport], None] | None = None,
+        diagnostics: DiagnosticHook | None = None,
+        early_stopping: Any = None,
+        checkpoint: Path | str | None = None,
+        checkpoint_every: int = 100,
+        check_data: bool = True,
+    ) -> None:
+        self.model, self.optimizer, self.loss = model, optimizer, loss
+        self.scheduler, self.scheduler_every = (
+            scheduler,
+            positive_int("scheduler_every", scheduler_every),
+        )
+        self.progress, self.diagnostics = progress, diagnostics
+        self.key = _chosen_key(key, test_seed)
+        self.rule = made_rule(rule, rule_options)
+        self.parameters = trainable(model)
+        check_optimizer(optimizer, self.parameters)
+        check_scheduler(scheduler, optimizer)
+        refuse_gradients(self.parameters)
+        self.device = _device(device, self.parameters)
+        if isinstance(data, DataLoader) and sampling_rate is None and public_batch_size is None:
+            sampling_rate = loader_rate(data)
+        self.rows = as_rows(data, groups)
+        declared = check_groups(self.rows.groups, n_groups, needed=self.rule.needs_groups)
+        size = sum(p.numel() for p in self.parameters.values())
+        self.settings = resolve(
+            n_rows=len(self.rows),
+            rule=self.rule,
+            n_groups=declared,
+            delta=delta,
+            sampling_rate=sampling_rate,
+            public_batch_size=public_batch_size,
+            steps=steps,
+            epochs=epochs,
+            noise_multiplier=noise_multiplier,
+            target_epsilon=target_epsilon,
+            accountant=accountant,
+            max_physical=max_physical,
+            max_logical_batch=max_logical_batch,
+            noise_coordinates=size if secure_noise else 0,
+            noiseless=not self.key.private,
+        )
+        warn_large_delta(delta, len(self.rows), stacklevel=3)
+        if check_data:
+            check_rows(self.rows, model, loss)
+            probe = torch.arange(min(8, len(self.rows)))
+            inputs, targets = self.rows.take(probe)
+            check_per_sample(model, to_device(inputs, self.device), loss, targets.to(self.device))
+        self.secure_noise = secure_noise
+        self.releases = ReleaseMaker(
+            model,
+            loss,
+            self.parameters,
+            self.rows,
+            self.rule,
+            self.settings,
+            self.key,
+            secure=secure_noise,
+            device=self.device,
+        )
+        self.average = (
+            None if average_decay is None else IterateAverage(self.parameters, average_decay)
+        )
+        self.event = self._step_event(account_label)
+        limit = None if target_epsilon is None else self.settings.steps
+        self.meter = Meter(self.event, limit)
+        self.steps_done = 0
+        self.stopped = False
+        self.next_nonce = 0
+        self.journal: Journal | None = None
+        self._broken = False
+        self._priced: tuple[int, float] | None = None
+
+    @property
+    def private(self) -> bool:
+        """False if the noise comes from a seed: then nothing of the run is private."""
+        return self.key.private
+
+    @property
+    def events(self) -> list[PrivacyEvent]:
+        """What was charged so far."""
+        return self.meter.events()
+
+    @property
+    def epsilon(self) -> float:
+        """Epsilon of everything charged so far, at the run's delta; infinite without noise.
+
+        For a test run the number says, wherever it is printed, that it is none.
+        """
+        if self._priced is None or self._priced[0] != self.meter.serial:
+            cost = (
+                float("inf")
+                if self.event is None
+                else epsilon(self.events, self.settings.delta, accountant=self.settings.accountant)
+            )
+            self._priced = (self.meter.serial, cost)
+        return self._priced[1] if self.private else SeededEpsilon(self._priced[1])
+
+    @property
+    def statement(self) -> PrivacyStatement:
+        """What the run so far promises and what not, ready to be shown.
+
+        Raises
+        ------
+        PrivacyError
+            For a run without noise, which promises nothing.
+        """
+        if self.event is None:
+            raise PrivacyError(
+                "Expected a run with noise for a privacy statement, got noise_multiplier=0. "
+                "Nothing about this run is private."
+            )
+        notes = () if self.diagnostics is None else ("diagnostics recorded during training",)
+        return privacy_statement(
+            self.events,
+            self.settings.delta,
+            accountant=self.settings.accountant,
+            also_not_covered=notes,
+        )
+
+    def step(self) -> StepReport:
+        """Make one private step.
+
+        Raises
+        ------
+        BudgetExceededError
+            Before any row is drawn, if nothing is left; the run is unchanged.
+        ModelError
+            If a parameter holds a gradient (it may be un-noised), or the parameters are no longer
+            finite (which the released model shows to anybody).
+        PrivacyError
+            If an earlier step broke off halfway.
+        """
+        self._require_whole()
+        refuse_gradients(self.parameters)
+        rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
+        watcher = self.diagnostics
+        if watcher is not None and not watcher.due(self.steps_done):
+            watcher = None
+        before = self.rule.state()
+        try:
+            release, nonce, replayed = self._released(before, watcher)
+            if watcher is not None:
+                self._close_diagnostics(watcher, release, rates[0])
+        except BaseException:
+            self.rule.load(before)  # nothing was given out: the same step can be tried again
+            raise
+        self._apply(release, nonce)
+        self._check_parameters()
+        return StepReport(
+            step=self.steps_done,
+            steps=self.settings.steps,
+            charged=self.meter.charged,
+            replayed=replayed,
+            learning_rates=rates,
+            sensitivity=release.sensitivity,
+            noisy_counts=tuple(release.counts.tolist()),
+            rule_state=self.rule.state(),
+        )
+
+    def train(self, steps: int | None = None) -> int:
+        """Make ``steps`` steps, or all that are planned and left; return how many were made.
+
+        Ends early where early stopping says so (then :attr:`stopped` is True). Saves the run if it
+        has a checkpoint folder.
+
+        Raises
+        ------
+        BudgetExceededError, ModelError, PrivacyError
+            As :meth:`step`.
+        """
+        left = max(0, self.settings.steps - self.steps_done)
+        wanted = left if steps is None else positive_int("steps", steps)
+        made = 0
+        while made < wanted and not self.stopped:
+            report = self.step()
+            made += 1
+            if self.progress is not None:
+                self.progress(report)
+        return made
+
+    def averaged(self) -> nn.Module:
+        """Return a copy of the model with the averaged parameters.
+
+        Raises
+        ------
+        ConfigError
+            If the run keeps no average.
+        """
+        if self.average is None:
+            raise ConfigError(
+                "Expected a run with average_decay, got one without. Set it at the start."
+            )
+        model = copy.deepcopy(self.model)
+        values = self.average.values()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in values:
+                    parameter.copy_(values[name])
+        return model
+
+    def close(self) -> None:
+        """End the run: the key is destroyed, so no step can be made or replayed any more."""
+        self.releases.close()
+        self.meter.close()
+        self.key.destroy()
+        self._broken = True
+
+    def __enter__(self) -> "PrivateTrainer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _released(
+        self, before: Mapping[str, Any], watcher: DiagnosticHook | None
+    ) -> tuple[NoisyRelease, int, bool]:
+        """Return a release that may be given out, its nonce, and whether it repeats one."""
+        fresh = self.next_nonce >= self.meter.charged
+        nonce = self.meter.charge() if fresh else self.next_nonce
+        release = self.releases.make(nonce, watcher)
+        if self.journal is None:
+            return release, nonce, False
+        replayed = nonce in self.journal
+        digest = release_digest(release.total, release.counts)
+        if not self.journal.agrees(nonce, digest):
+            # One noise on two sums would reveal their difference: this one is thrown away.
+            self.rule.load(before)
+            nonce, replayed = self.meter.charge(), False
+            release = self.releases.make(nonce, watcher)
+            digest = release_digest(release.total, release.counts)
+        self.journal.add(nonce, digest)
+        return release, nonce, replayed
+
+    def _apply(self, release: NoisyRelease, nonce: int) -> None:
+        """Give the noisy gradient to the optimiser and move everything on by one step."""
+        self._broken = True
+        with torch.no_grad():
+            release.total.div_(self.settings.public_batch_size)
+            if release.total is not self.releases.total:
+                self.releases.total.copy_(release.total)
+        for name, parameter in self.parameters.items():
+            parameter.grad = self.releases.views[name].to(parameter.dtype)
+        self.optimizer.step()
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        if not self.rule.counts_first:
+            self.rule.update(release.counts)
+        self.steps_done += 1
+        self.next_nonce = nonce + 1
+        if self.scheduler is not None and self.steps_done % self.scheduler_every == 0:
+            self.scheduler.step()
+        if self.average is not None:
+            self.average.update()
+        self._broken = False
+
+    def _close_diagnostics(
+        self, watcher: DiagnosticHook, release: NoisyRelease, rate: float
+    ) -> None:
+        """Finish the observation of this step."""
+        state = {
+            name: float(value)
+            for name, value in self.rule.state().items()
+            if isinstance(value, int | float)
+        }
+        watcher.close(
+            self.steps_done,
+            self.model,
+            learning_rate=rate,
+            sensitivity=release.sensitivity,
+            noise_multiplier=self.settings.noise_multiplier,
+            public_batch_size=self.settings.public_batch_size,
+            plain_sgd=_plain_sgd(self.optimizer),
+            state=state,
+        )
+
+    def _check_parameters(self) -> None:
+        """Now and then, look whether the released model has run off to infinity."""
+        if self.steps_done % _WEIGHTS_EVERY and self.steps_done != self.settings.steps:
+            return
+        for name, parameter in self.parameters.items():
+            if not bool(torch.isfinite(parameter).all()):
+                raise ModelError(
+                    f"Expected finite parameters after step {self.steps_done}, got NaN or inf in "
+                    f"{name}. Lower the learning rate; the steps made stay charged."
+                )
+
+    def _require_whole(self) -> None:
+        if self._broken:
+            raise PrivacyError(
+                "Expected a run whose latest step was completed, got one that was closed or broke "
+                "off while the optimizer stepped. Resume it from its checkpoint."
+            )
+
+    def _step_event(self, label: str) -> PrivacyEvent | None:
+        """Return the event of one step, ``None`` without noise."""
+        if not self.settings.noise_multiplier:
+            return None
+        return self.settings.event(
+            self.rule,
+            noise_form="rounded" if self.secure_noise else "fast",
+            seeded=not self.key.private,
+            label=label,
+        )
+
+
+def _chosen_key(key: NoiseKey | None, test_seed: int | None) -> NoiseKey:
+    """Return the run's key."""
+    if key is not None and test_seed is not None:
+        raise PrivacyError(
+            "Expected key or test_seed, got both. A private run takes no seed: whoever knows it "
+            "can take the noise off."
+        )
+    if key is not None and not isinstance(key, NoiseKey):
+        raise PrivacyError(
+            f"Expected a NoiseKey, got {type(key).__name__}. A private run takes no seed; leave "
+            "key out for a secret one, or say test_seed for a run that is not private."
+        )
+    if test_seed is not None:
+        return NoiseKey.test(test_seed)
+    return NoiseKey.secret() if key is None else key
+
+
+def _device(
+    device: torch.device | str | None, parameters: Mapping[str, nn.Parameter]
+) -> torch.device:
+    """Return where to train."""
+    found = next(iter(parameters.values())).device
+    if device is not None and torch.device(device).type != found.type:
+        raise ModelError(
+            f"Expected the model on {device}, got it on {found}. Move it there before building "
+            "the optimizer."
+        )
+    return found
+
+
+def _plain_sgd(optimizer: Optimizer) -> bool:
+    """Return whether a step of ``optimizer`` is ``theta - lr * grad`` and nothing else."""
+    names = ("momentum", "weight_decay", "nesterov", "maximize")
+    return type(optimizer) is torch.optim.SGD and not any(
+        group.get(name) for group in optimizer.param_groups for name in names
+    )
