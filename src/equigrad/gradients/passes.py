@@ -5,21 +5,22 @@ answers the questions. The model is left exactly as it was found, also after an 
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from equigrad.errors import ModelError
+from equigrad.gradients.checks import module_findings, per_record_loss, record_losses, refuse
 from equigrad.gradients.layers import LAYERS, DecomposedRule, LayerRule, Rule
-from equigrad.gradients.losses import Loss, checked_losses, per_record_loss
 from equigrad.gradients.result import PerSampleGradients
 from equigrad.gradients.tape import Tape
 from equigrad.gradients.workspace import DEFAULT_WORKSPACE_BYTES, Workspace
 
 __all__ = ["Inputs", "PerSamplePass", "per_sample_gradients"]
 
+Loss = Callable[[Any, Any], Tensor]
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
 
@@ -99,11 +100,12 @@ class PerSamplePass:
         if size == 0:
             like = next(iter(wanted.values()))
             return PerSampleGradients(wanted, [], like.detach().new_zeros(0), None)
+        self.workspace.release()
         tape = Tape(size, list(wanted.values()), self.workspace, create_graph=create_graph)
         with torch.enable_grad():
             with _prepared(tape, rules):
                 outputs = _call(self.model, inputs)
-            losses = checked_losses(self.loss(outputs, targets), size)
+            losses = record_losses(self.loss(outputs, targets), size)
             total = losses.sum()
         pieces = tape.backward(total)
         result = PerSampleGradients(
@@ -135,6 +137,7 @@ class PerSamplePass:
 
     def _rules(self, wanted: Mapping[str, nn.Parameter]) -> list[tuple[str, nn.Module, Rule]]:
         """Return the rule of every module that has wanted parameters of its own."""
+        refuse(module_findings(self.model))
         ids = {id(parameter) for parameter in wanted.values()}
         found: list[tuple[str, nn.Module, Rule]] = []
         problems: list[str] = []

@@ -34,6 +34,7 @@ class Workspace:
 
     def __init__(self, limit: int = DEFAULT_WORKSPACE_BYTES) -> None:
         self.limit = positive_int("workspace_bytes", limit)
+        self._claimed = 0
         self._buffers: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -54,6 +55,18 @@ class Workspace:
         limit = min(self.limit, _CACHE_BYTES) if like.device.type == "cpu" else self.limit
         per_row = max(1, numbers_per_row) * like.element_size()
         return max(1, min(size, limit // per_row))
+
+    def claim(self, numbers: int, like: Tensor) -> bool:
+        """Return whether ``numbers`` more may be kept for the rest of this pass, and count them."""
+        wanted = numbers * like.element_size()
+        if self._claimed + wanted > self.limit:
+            return False
+        self._claimed += wanted
+        return True
+
+    def release(self) -> None:
+        """Forget all claims: a new pass begins."""
+        self._claimed = 0
 
     def bmm(self, name: str, left: Tensor, right: Tensor) -> Tensor:
         """Return the batched product, in a kept buffer unless autograd has to record it."""

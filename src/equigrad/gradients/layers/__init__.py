@@ -11,6 +11,30 @@ from equigrad.gradients.layers.base import (
     Rule,
     Use,
 )
+from equigrad.gradients.layers.conv import ConvRule
+from equigrad.gradients.layers.embedding import EmbeddingRule
 from equigrad.gradients.layers.linear import LinearRule
+from equigrad.gradients.layers.norms import (
+    BatchNormRule,
+    GroupNormRule,
+    InstanceNormRule,
+    LayerNormRule,
+    RMSNormRule,
+)
 
-__all__ = ["LAYERS", "DecomposedRule", "LayerRegistry", "LayerRule", "LinearRule", "Rule", "Use"]
+__all__ = [
+    "LAYERS",
+    "BatchNormRule",
+    "ConvRule",
+    "DecomposedRule",
+    "EmbeddingRule",
+    "GroupNormRule",
+    "InstanceNormRule",
+    "LayerNormRule",
+    "LayerRegistry",
+    "LayerRule",
+    "LinearRule",
+    "RMSNormRule",
+    "Rule",
+    "Use",
+]

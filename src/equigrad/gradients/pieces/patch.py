@@ -1,0 +1,216 @@
+"""The piece of a convolution's kernel: outer products of patches and output gradients."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import grad as kernel_gradients
+
+from equigrad.gradients.pieces.base import Piece, accumulation, row_squares, vecdot
+from equigrad.gradients.workspace import Workspace
+
+__all__ = ["Geometry", "PatchPiece"]
+
+_KERNEL_GRADIENT: dict[int, Callable[..., Tensor]] = {
+    1: kernel_gradients.conv1d_weight,
+    2: kernel_gradients.conv2d_weight,
+    3: kernel_gradients.conv3d_weight,
+}
+
+
+_CHUNK_BYTES = 2**23
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a convolution walks over its input; one number per spatial axis.
+
+    Attributes
+    ----------
+    stride, padding, dilation
+        As in ``torch.nn.functional.conv2d``; the padding is by zeros and the same on both ends.
+    groups
+        Number of channel groups.
+    """
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    def kernel_gradient(
+        self, a: Tensor, shape: Sequence[int], b: Tensor, copies: int = 1
+    ) -> Tensor:
+        """Return the gradient at a kernel of ``shape``, summed over the records in ``a``.
+
+        With ``copies`` the channels of ``a`` and ``b`` hold that many independent convolutions
+        side by side; ``shape[0]`` counts the output channels of all of them.
+        """
+        function = _KERNEL_GRADIENT[len(self.stride)]
+        groups = self.groups * copies
+        return function(a, shape, b, self.stride, self.padding, self.dilation, groups)
+
+
+class PatchPiece(Piece):
+    """Rows ``g_i = sum_t b_it p_it'`` of a kernel, ``p_it`` the patch of record i at position t.
+
+    Parameters
+    ----------
+    a
+        ``(B, C, *space)`` inputs of the convolution, padded already unless by equal zeros.
+    b
+        ``(B, O, *out_space)`` gradients of the summed loss at its output.
+    geometry
+        Stride, padding, dilation, groups.
+
+    Notes
+    -----
+    Rows are formed by ONE grouped kernel-gradient convolution in which every record is a group of
+    its own; on a processor this takes hardly longer than the summed kernel gradient of ordinary
+    training, and no tensor of patches exists. Rows of the whole batch that fit the workspace are
+    kept for the sum. Where there are few positions and a large kernel, Gram matrices over
+    positions, ``2 T^2 (I + O)`` operations, are cheaper; there the patches of a few records are
+    written out. Source: the grouping is derived here; Gram form, Bu et al. 2022.
+    """
+
+    def __init__(
+        self,
+        parameter: nn.Parameter,
+        a: Tensor,
+        b: Tensor,
+        geometry: Geometry,
+        workspace: Workspace,
+        *,
+        layer: str = "",
+    ) -> None:
+        super().__init__(parameter, a.shape[0], workspace, layer=layer)
+        self.a = accumulation(a).contiguous()
+        self.b = accumulation(b).contiguous()
+        self.geometry = geometry
+        self._kept: Tensor | None = None
+        self.way = self._choose()
+
+    def _choose(self) -> str:
+        """Return the way to the norm with fewer operations, the sum's included."""
+        t, i, o = self.positions, self._patch, self.b.shape[1]
+        limit = self.workspace.limit // self.a.element_size()
+        fits_gram = max(2 * t * t, t * i) * self.geometry.groups <= limit
+        if not fits_gram:
+            return self._by_rows()
+        gram = 2 * t * t * (i + o) + 2 * t * i * o
+        keeps = self._numbers() * self.size <= limit
+        rows = 2 * t * i * o + (2 * i * o if keeps else 2 * t * i * o)
+        return "gram" if gram < rows or i * o > limit else self._by_rows()
+
+    def _by_rows(self) -> str:
+        """Return "kept rows" and claim the space if the rows of the whole batch fit, or "rows"."""
+        return "kept rows" if self.workspace.claim(self._numbers() * self.size, self.a) else "rows"
+
+    def _numbers(self) -> int:
+        """Return the numbers in one record's kernel gradient."""
+        return self.parameter.numel()
+
+    @property
+    def _patch(self) -> int:
+        """Return I, the numbers in one patch of one group."""
+        return self.parameter[0].numel()
+
+    @property
+    def positions(self) -> int:
+        """Return T, the output positions."""
+        return self.b.shape[2:].numel()
+
+    @property
+    def operations(self) -> int:
+        """Return the operations per record of the chosen way."""
+        t, i, o = self.positions, self._patch, self.b.shape[1]
+        if self.way == "gram":
+            return 2 * t * t * (i * self.geometry.groups + o)
+        return 2 * t * i * o
+
+    def rows(self, at: slice) -> Tensor:
+        """Return ``(records, *kernel)``."""
+        if self._kept is not None:
+            return self._kept[at]
+        a, b = self.a[at], self.b[at]
+        shape = (a.shape[0] * b.shape[1], *self.parameter.shape[1:])
+        rows = self.geometry.kernel_gradient(
+            a.flatten(0, 1).unsqueeze(0), shape, b.flatten(0, 1).unsqueeze(0), copies=a.shape[0]
+        )
+        return rows.view(a.shape[0], *self.parameter.shape)
+
+    def drop(self, bad: Tensor) -> None:
+        """Zero the marked records, on copies: the model owns the originals."""
+        spread = bad.view(-1, *[1] * (self.a.ndim - 1))
+        self.a = self.a.masked_fill(spread, 0)
+        self.b = self.b.masked_fill(spread, 0)
+        if self._kept is not None:
+            self._kept = self._kept.masked_fill(bad.view(-1, *[1] * len(self.shape)), 0)
+
+    def chunks(self) -> Iterator[slice]:
+        """Yield slices of records; a convolution per slice wants them larger than a cache."""
+        step = min(self.workspace.limit, _CHUNK_BYTES) // self.a.element_size()
+        step = max(1, step // max(1, self._numbers()))
+        for start in range(0, self.size, step):
+            yield slice(start, min(start + step, self.size))
+
+    def squared_norms(self) -> Tensor:
+        """Return ``(B,)`` squared norms by the chosen way."""
+        if self.way == "gram":
+            t, groups = self.positions, self.geometry.groups
+            step = self.workspace.chunk(groups * t * (2 * t + self._patch), self.size, self.a)
+            parts = [self._gram_norms(slice(s, s + step)) for s in range(0, self.size, step)]
+            return torch.cat(parts)
+        if self.way == "kept rows":
+            self._kept = self.rows(slice(0, self.size))
+            return row_squares(self._kept)
+        return super().squared_norms()
+
+    def _unfolded(self, at: slice) -> tuple[Tensor, Tensor]:
+        """Return patches and gradients, ``(records * groups, I or O, T)``."""
+        patches = _patches(self.a[at], self.parameter.shape[2:], self.geometry, self.b.shape[2:])
+        records, groups = patches.shape[0], self.geometry.groups
+        b = self.b[at].reshape(records * groups, -1, self.positions)
+        return patches.reshape(records * groups, self._patch, self.positions), b
+
+    def _gram_norms(self, at: slice) -> Tensor:
+        """Return the squared norms of the records ``at`` from Gram matrices over positions."""
+        patches, b = self._unfolded(at)
+        left = self.workspace.bmm("patch gram a", patches.mT, patches)
+        right = self.workspace.bmm("patch gram b", b.mT, b)
+        each = vecdot(left.flatten(1), right.flatten(1))
+        return each.view(-1, self.geometry.groups).sum(1)
+
+    def cancellation(self) -> Tensor | None:
+        """Return ``sum_t |p_t||b_t|`` where the Gram way was taken, summed over groups."""
+        if self.way != "gram":
+            return None
+        step = self.workspace.chunk(
+            self.geometry.groups * self.positions * self._patch, self.size, self.a
+        )
+        parts = []
+        for start in range(0, self.size, step):
+            patches, b = self._unfolded(slice(start, start + step))
+            sizes = patches.square().sum(1).sqrt() * b.square().sum(1).sqrt()
+            parts.append(sizes.view(-1, self.geometry.groups * self.positions).sum(1))
+        return torch.cat(parts)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """Return ``sum_i w_i g_i``: from kept rows, or one kernel-gradient convolution."""
+        if self._kept is not None:
+            flat = self._kept.flatten(1)
+            return torch.mv(flat.mT, weights.to(flat.dtype)).view(self.shape)
+        spread = weights.to(self.b.dtype).view(-1, *[1] * (self.b.ndim - 1))
+        return self.geometry.kernel_gradient(self.a, self.shape, self.b * spread)
+
+
+def _patches(a: Tensor, kernel: torch.Size, geometry: Geometry, space: torch.Size) -> Tensor:
+    """Return all patches of ``a (B, C, *in)`` as ``(B, C, *kernel, *space)``, without copying."""
+    pads = [pad for p in reversed(geometry.padding) for pad in (p, p)]
+    a = nn.functional.pad(a, pads) if any(pads) else a
+    strides = a.stride()
+    within = [s * d for s, d in zip(strides[2:], geometry.dilation, strict=True)]
+    across = [s * d for s, d in zip(strides[2:], geometry.stride, strict=True)]
+    shape = (a.shape[0], a.shape[1], *kernel, *space)
+    return a.as_strided(shape, (*strides[:2], *within, *across), a.storage_offset())

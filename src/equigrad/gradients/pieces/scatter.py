@@ -1,0 +1,115 @@
+"""The piece of an embedding table: gradients added into the rows that were looked up."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equigrad.gradients.pieces.base import Piece, accumulation, row_squares, vecdot
+from equigrad.gradients.workspace import Workspace
+
+__all__ = ["ScatterPiece"]
+
+
+class ScatterPiece(Piece):
+    """Rows ``g_i[v] = sum of b_it over the positions t with id_it = v`` of a table ``(V, O)``.
+
+    Parameters
+    ----------
+    ids
+        ``(B, T) int64`` rows of the table.
+    b
+        ``(B, T, O)`` gradients of the summed loss at the looked-up vectors, 0 where padded.
+
+    Notes
+    -----
+    For the norm, equal ids of one record are first added up, in ``(T, O)`` numbers a record: about
+    ``T O`` operations where the Gram form takes ``2 T^2 O``, and nothing cancels. Derived here.
+    """
+
+    way = "scatter"
+
+    def __init__(
+        self,
+        parameter: nn.Parameter,
+        ids: Tensor,
+        b: Tensor,
+        workspace: Workspace,
+        *,
+        view: slice | None = None,
+        layer: str = "",
+    ) -> None:
+        super().__init__(parameter, ids.shape[0], workspace, view=view, layer=layer)
+        self.ids = ids.long()
+        self.b = accumulation(b)
+
+    @property
+    def positions(self) -> int:
+        """Return T."""
+        return self.ids.shape[1]
+
+    @property
+    def operations(self) -> int:
+        """Return the operations per record: adding up and squaring."""
+        return 3 * self.positions * self.b.shape[2]
+
+    def _added(self, at: slice, ids: Tensor, places: int) -> Tensor:
+        """Return ``b`` of the records ``at`` added into ``(records, places, O)`` by ``ids``."""
+        records = ids.shape[0]
+        offsets = torch.arange(records, device=ids.device)[:, None] * places
+        added: Tensor = torch.ops.aten.embedding_dense_backward(
+            self.b[at], ids + offsets, records * places, -1, False
+        )
+        return added.view(records, places, self.b.shape[2])
+
+    def rows(self, at: slice) -> Tensor:
+        """Return ``(records, V, O)``."""
+        return self._added(at, self.ids[at], self.shape[0])
+
+    def drop(self, bad: Tensor) -> None:
+        """Zero the marked records."""
+        self.b = self.b.masked_fill(bad[:, None, None], 0)
+
+    def squared_norms(self) -> Tensor:
+        """Return ``(B,)`` squared norms after adding up equal ids."""
+        ordered, order = self.ids.sort(dim=1)
+        first = torch.ones_like(ordered)
+        first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        places = torch.empty_like(ordered).scatter_(1, order, first.cumsum(1) - 1)
+        step = self.workspace.chunk(2 * self.b[0].numel(), self.size, self.b)
+        parts = []
+        for start in range(0, self.size, step):
+            at = slice(start, start + step)
+            parts.append(row_squares(self._added(at, places[at], self.positions)))
+        return torch.cat(parts)
+
+    def weighted_sum(self, weights: Tensor) -> Tensor:
+        """Return ``sum_i w_i g_i``, ``(V, O)``."""
+        weighted = self.b * weights.to(self.b.dtype)[:, None, None]
+        total: Tensor = torch.ops.aten.embedding_dense_backward(
+            weighted, self.ids, self.shape[0], -1, False
+        )
+        return total
+
+    def dots(self, vector: Tensor) -> Tensor:
+        """Return ``sum_t <v[id_it], b_it>``, ``(B,)``."""
+        looked_up = vector.to(self.b.dtype)[self.ids]
+        return vecdot(looked_up.flatten(1), self.b.flatten(1))
+
+    def gram(self, other: Piece) -> Tensor:
+        """Return ``(B, B')`` inner products; one table at a time is written out."""
+        lines = [other.dots(self.rows(slice(i, i + 1))[0]) for i in range(self.size)]
+        return torch.stack(lines)
+
+    def stack(self, others: Sequence[Piece]) -> Piece | None:
+        """Merge look-ups in one table along T."""
+        uses: list[ScatterPiece] = [self]
+        for other in others:
+            if not isinstance(other, ScatterPiece):
+                return None
+            uses.append(other)
+        ids = torch.cat([use.ids for use in uses], dim=1)
+        b = torch.cat([use.b for use in uses], dim=1)
+        return ScatterPiece(
+            self.parameter, ids, b, self.workspace, view=self.view, layer=self.layer
+        )
