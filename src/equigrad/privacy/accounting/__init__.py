@@ -4,15 +4,34 @@ dp-accounting does the mathematics. The privacy account that refuses what does n
 door, in ``equigrad.privacy.account``.
 """
 
+from equigrad.privacy.accounting.calibrate import Calibration, calibrate_noise
+from equigrad.privacy.accounting.delta import LargeDeltaWarning, warn_large_delta
 from equigrad.privacy.accounting.epsilon import Accountant, delta_of, epsilon
-from equigrad.privacy.accounting.events import PrivacyEvent
+from equigrad.privacy.accounting.events import SEEDED_MARK, PrivacyEvent
 from equigrad.privacy.accounting.joint import gradient_noise_multiplier, joint_noise_multiplier
+from equigrad.privacy.accounting.plan import epsilon_after, most_steps, steps_within
+from equigrad.privacy.accounting.statement import (
+    PrivacyStatement,
+    format_epsilon,
+    privacy_statement,
+)
 
 __all__ = [
+    "SEEDED_MARK",
     "Accountant",
+    "Calibration",
+    "LargeDeltaWarning",
     "PrivacyEvent",
+    "PrivacyStatement",
+    "calibrate_noise",
     "delta_of",
     "epsilon",
+    "epsilon_after",
+    "format_epsilon",
     "gradient_noise_multiplier",
     "joint_noise_multiplier",
+    "most_steps",
+    "privacy_statement",
+    "steps_within",
+    "warn_large_delta",
 ]

@@ -117,11 +117,8 @@ class Accountant:
     def epsilon(self, delta: float) -> float:
         """Return an upper bound of epsilon at ``delta`` in (0, 1); may be infinite."""
         checked_delta(delta)
-        if self._hopeless():
-            exact = self._epsilon_of(self._rough, delta)
-        else:
-            exact = self._epsilon_of(self._composition(), delta)
-        return exact
+        source = self._rough if self._hopeless() else self._composition()
+        return self._epsilon_of(source, delta)
 
     def delta(self, epsilon: float) -> float:
         """Return an upper bound of delta at ``epsilon`` >= 0; at most 1."""
@@ -138,6 +135,8 @@ class Accountant:
     def _epsilon_of(self, source: dpa.PrivacyAccountant, delta: float) -> float:
         """Return an epsilon at which ``source`` and the cut tails together stay in ``delta``."""
         bound = float(source.get_epsilon(delta))
+        if self._tail == 0.0:
+            return bound
         for _ in range(60):  # the bound rises; the share of the cut rises with it
             rest = delta - self._cut(bound)
             if rest <= 0.0:
