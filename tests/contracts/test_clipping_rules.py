@@ -8,6 +8,7 @@ from equigrad.privacy.clipping import (
     Global,
     GlobalAdapt,
     GroupAdaptive,
+    GroupGlobalAdapt,
     Quantile,
 )
 from equigrad.testing.clipping import ClippingContract
@@ -71,6 +72,16 @@ class TestGroupAdaptive(ClippingContract):
 class TestGroupAdaptiveMeanOfRatios(ClippingContract):
     def make(self):
         return GroupAdaptive(0.5, ratio="mean-of-ratios", cap=3.0)
+
+
+class TestGroupGlobalAdapt(ClippingContract):
+    def make(self):
+        return GroupGlobalAdapt(1.0)
+
+
+class TestGroupGlobalAdaptMedian(ClippingContract):
+    def make(self):
+        return GroupGlobalAdapt(2.0, 1.0, exceed=0.5, tau=1.0, rate=3.0, threshold_min=0.01)
 
 
 class TestQuantile(ClippingContract):

@@ -18,6 +18,7 @@ from equigrad.privacy.clipping import (
     Global,
     GlobalAdapt,
     GroupAdaptive,
+    GroupGlobalAdapt,
     Quantile,
 )
 
@@ -196,6 +197,34 @@ def test_counts_of_groups_are_those_of_a_loop():
     for n, k in zip(norms.tolist(), groups.tolist(), strict=True):
         want[k if n > 1 else 4 + k] += 1
     assert rule.counts(norms, groups).tolist() == want
+
+
+@pytest.mark.parametrize("exceed", [0.1, 0.5])
+def test_each_groups_threshold_rests_at_its_own_quantile(exceed):
+    noise, size = np.random.default_rng(6), 2000
+    rule = GroupGlobalAdapt(
+        1.0, 2.0, exceed=exceed, tau=0.8, rate=3.0, count_noise=5.0, threshold_min=0.01
+    )
+    rule.bind(size, 2)
+    logs = []
+    for turn in range(1500):
+        groups = torch.from_numpy((noise.random(size) < 0.2).astype(np.int64))
+        centres = np.where(groups == 1, 1.0, -0.5)
+        norms = torch.from_numpy(noise.lognormal(centres, 0.5))
+        counts = rule.counts(norms, groups)
+        rule.update(counts + 5.0 * torch.from_numpy(noise.standard_normal(2)))
+        if turn >= 500:
+            logs.append(rule.thresholds.log().numpy())
+    want = 0.5 * norm.ppf(1 - exceed) - math.log(0.8) + np.array([-0.5, 1.0])
+    np.testing.assert_allclose(np.mean(logs, axis=0), want, atol=0.02)
+
+
+def test_a_group_keeps_its_threshold_when_only_others_are_drawn():
+    rule = GroupGlobalAdapt(1.0)
+    rule.bind(64, 2)
+    rule.update(rule.counts(torch.full((9,), 99.0), torch.zeros(9, dtype=torch.int64)))
+    assert rule.thresholds[1] == 50.0 < rule.thresholds[0]
+    assert rule.n_counts == 2  # noise comes on both
 
 
 def test_a_division_by_the_drawn_batch_is_marked():

@@ -11,6 +11,7 @@ from equigrad.privacy.clipping.flat import Flat
 from equigrad.privacy.clipping.global_adapt import GlobalAdapt
 from equigrad.privacy.clipping.global_clip import Global
 from equigrad.privacy.clipping.group_adaptive import GroupAdaptive
+from equigrad.privacy.clipping.group_global_adapt import GroupGlobalAdapt
 from equigrad.privacy.clipping.quantile import Quantile
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "Global",
     "GlobalAdapt",
     "GroupAdaptive",
+    "GroupGlobalAdapt",
     "Quantile",
 ]

@@ -18,7 +18,7 @@ from equigrad._validate import positive, positive_int
 from equigrad.errors import ConfigError
 from equigrad.registry import Registry
 
-__all__ = ["CLIPPING_RULES", "ClippingRule"]
+__all__ = ["CLIPPING_RULES", "ClippingRule", "given_groups"]
 
 
 class ClippingRule(ABC):
@@ -258,3 +258,10 @@ class ClippingRule(ABC):
 
 CLIPPING_RULES: Registry[type[ClippingRule]] = Registry("clipping rule")
 """The clipping rules by name."""
+
+
+def given_groups(groups: Tensor | None) -> Tensor:
+    """Return the groups of the rows, or raise ``ConfigError`` if there are none."""
+    if groups is None:
+        raise ConfigError("Expected every row's group, got none. Give groups with the batch.")
+    return groups

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from equigrad._validate import choice, in_range, positive
 from equigrad.errors import ConfigError
-from equigrad.privacy.clipping.base import CLIPPING_RULES, ClippingRule
+from equigrad.privacy.clipping.base import CLIPPING_RULES, ClippingRule, given_groups
 
 __all__ = ["GroupAdaptive"]
 
@@ -106,11 +106,11 @@ class GroupAdaptive(ClippingRule):
         self.clips = clips
 
     def _factors(self, norms: Tensor, groups: Tensor | None) -> Tensor:
-        bounds = self._bounds().to(norms.device)[_given(groups)]
+        bounds = self._bounds().to(norms.device)[given_groups(groups)]
         return (bounds / norms).clamp(max=1.0)
 
     def _counts(self, norms: Tensor, groups: Tensor | None) -> Tensor:
-        place = _given(groups) + self.n_groups * (norms <= self.clip)
+        place = given_groups(groups) + self.n_groups * (norms <= self.clip)
         return torch.bincount(place, minlength=self.n_counts).to(norms.dtype)
 
     def _update(self, noisy_counts: Tensor) -> None:
@@ -140,9 +140,3 @@ class GroupAdaptive(ClippingRule):
             "cap": self.cap,
             "ratio": self.ratio,
         }
-
-
-def _given(groups: Tensor | None) -> Tensor:
-    if groups is None:
-        raise ConfigError("Expected every row's group, got none.")
-    return groups

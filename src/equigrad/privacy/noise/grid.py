@@ -88,7 +88,7 @@ def add_rounded(total: Tensor, blocks: Blocks, scale: float, step: float, out: T
     sums, flat = source.view(-1).numpy(), target.view(-1).numpy()
     for place, block in blocks:
         part = sums[place].astype(np.float64)
-        part /= step
+        part *= 1.0 / step  # exact: a power of two
         np.rint(part, out=part)
         np.minimum(part, _LIMIT, out=part)
         np.maximum(part, -_LIMIT, out=part)
