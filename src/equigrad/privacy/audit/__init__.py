@@ -19,14 +19,18 @@ from equigrad.privacy.audit.repeated import (
     gaussian_lower_bound,
     judge_repeated,
 )
+from equigrad.privacy.audit.trials import audit_training, dirac_one_run, dirac_repeated
 
 __all__ = [
     "Dirac",
     "Mislabelled",
     "OneRunAudit",
     "RepeatedAudit",
+    "audit_training",
     "coins",
     "dirac",
+    "dirac_one_run",
+    "dirac_repeated",
     "gaussian_claim",
     "gaussian_lower_bound",
     "judge_one_run",
