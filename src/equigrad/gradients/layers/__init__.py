@@ -3,6 +3,7 @@
 Importing this package registers them all.
 """
 
+from equigrad.gradients.layers.attention import AttentionRule
 from equigrad.gradients.layers.base import (
     LAYERS,
     DecomposedRule,
@@ -11,8 +12,10 @@ from equigrad.gradients.layers.base import (
     Rule,
     Use,
 )
+from equigrad.gradients.layers.cells import CellRule
 from equigrad.gradients.layers.conv import ConvRule
 from equigrad.gradients.layers.embedding import EmbeddingRule
+from equigrad.gradients.layers.generic import GenericRule
 from equigrad.gradients.layers.linear import LinearRule
 from equigrad.gradients.layers.norms import (
     BatchNormRule,
@@ -21,13 +24,17 @@ from equigrad.gradients.layers.norms import (
     LayerNormRule,
     RMSNormRule,
 )
+from equigrad.gradients.layers.recurrent import RecurrentRule
 
 __all__ = [
     "LAYERS",
+    "AttentionRule",
     "BatchNormRule",
+    "CellRule",
     "ConvRule",
     "DecomposedRule",
     "EmbeddingRule",
+    "GenericRule",
     "GroupNormRule",
     "InstanceNormRule",
     "LayerNormRule",
@@ -35,6 +42,7 @@ __all__ = [
     "LayerRule",
     "LinearRule",
     "RMSNormRule",
+    "RecurrentRule",
     "Rule",
     "Use",
 ]

@@ -140,7 +140,8 @@ class LayerRegistry:
 
     def find(self, module: nn.Module, name: str = "") -> Rule | None:
         """Return the rule of ``module``, the fall-back's answer for it, or None."""
-        for kind in type(module).__mro__:
+        plain = not hasattr(module, "parametrizations")  # their weights are computed, not held
+        for kind in type(module).__mro__ if plain else ():
             rule = self._rules.get(kind)
             if rule is not None and _forward(type(module)) is _forward(kind):
                 return rule

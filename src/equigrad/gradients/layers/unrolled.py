@@ -4,12 +4,12 @@ Slow and plain: every position's hidden part is a watched linear map of its own.
 (:mod:`equigrad.gradients.layers.sequences`) are held against this one.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from equigrad.gradients.layers.cells import CELLS
 from equigrad.gradients.layers.parts import linear
 from equigrad.gradients.tape import Tape
 
@@ -40,7 +40,7 @@ def unrolled(
         Hidden weight, hidden bias and projection; the latter two may be None.
     """
     w_hh, b_hh, w_hr = weights
-    cell = _CELLS[mode]
+    cell = CELLS[mode]
     hidden = partial(linear, tape, name, weight=w_hh, bias=b_hh, batch_axis=0)
     outputs: list[Tensor] = []
     positions = range(len(gates))
@@ -50,34 +50,3 @@ def unrolled(
             state = (linear(tape, name, state[0], w_hr, None, batch_axis=0), *state[1:])
         outputs.append(state[0])
     return torch.stack(outputs[::-1] if reverse else outputs), state
-
-
-def _lstm_cell(gx: Tensor, gh: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the next hidden and cell state."""
-    i, f, g, o = (gx + gh).chunk(4, dim=-1)
-    cell = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-    return o.sigmoid() * cell.tanh(), cell
-
-
-def _gru_cell(gx: Tensor, gh: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the next hidden state."""
-    (xr, xz, xn), (hr, hz, hn) = gx.chunk(3, dim=-1), gh.chunk(3, dim=-1)
-    z = (xz + hz).sigmoid()
-    n = (xn + (xr + hr).sigmoid() * hn).tanh()
-    return ((1 - z) * n + z * state[0],)
-
-
-def _rnn_cell(
-    squash: Callable[[Tensor], Tensor], gx: Tensor, gh: Tensor, state: tuple[Tensor, ...]
-) -> tuple[Tensor, ...]:
-    """Return the next hidden state."""
-    del state
-    return (squash(gx + gh),)
-
-
-_CELLS: dict[str, Callable[[Tensor, Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]] = {
-    "LSTM": _lstm_cell,
-    "GRU": _gru_cell,
-    "RNN_TANH": partial(_rnn_cell, torch.tanh),
-    "RNN_RELU": partial(_rnn_cell, nn.functional.relu),
-}
