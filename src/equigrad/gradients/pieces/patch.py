@@ -1,9 +1,10 @@
 """The piece of a convolution's kernel: outer products of patches and output gradients."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, nn
 from torch.nn import grad as kernel_gradients
 
@@ -12,6 +13,7 @@ from equigrad.gradients.workspace import Workspace
 
 __all__ = ["Geometry", "PatchPiece"]
 
+_CONVOLUTION: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _KERNEL_GRADIENT: dict[int, Callable[..., Tensor]] = {
     1: kernel_gradients.conv1d_weight,
     2: kernel_gradients.conv2d_weight,
@@ -19,7 +21,9 @@ _KERNEL_GRADIENT: dict[int, Callable[..., Tensor]] = {
 }
 
 
-_CHUNK_BYTES = 2**23
+_CHUNK_BYTES = 2**21
+_FEW_POSITIONS = 32
+_FEW_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -39,17 +43,46 @@ class Geometry:
     dilation: tuple[int, ...]
     groups: int
 
-    def kernel_gradient(
-        self, a: Tensor, shape: Sequence[int], b: Tensor, copies: int = 1
-    ) -> Tensor:
-        """Return the gradient at a kernel of ``shape``, summed over the records in ``a``.
-
-        With ``copies`` the channels of ``a`` and ``b`` hold that many independent convolutions
-        side by side; ``shape[0]`` counts the output channels of all of them.
-        """
+    def summed(self, a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
+        """Return the gradient at a kernel of ``shape``, summed over the records."""
         function = _KERNEL_GRADIENT[len(self.stride)]
-        groups = self.groups * copies
-        return function(a, shape, b, self.stride, self.padding, self.dilation, groups)
+        return function(a, shape, b, self.stride, self.padding, self.dilation, self.groups)
+
+    def apart(self, a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
+        """Return each record's own gradient at a kernel of ``shape``, ``(records, *shape)``."""
+        if self.groups == 1 and a.shape[1] <= _FEW_CHANNELS:
+            return self._correlated(a, b, shape)
+        records = a.shape[0]
+        rows = _KERNEL_GRADIENT[len(self.stride)](
+            a.flatten(0, 1).unsqueeze(0),
+            (records * shape[0], *shape[1:]),
+            b.flatten(0, 1).unsqueeze(0),
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups * records,
+        )
+        return rows.view(records, *shape)
+
+    def _correlated(self, a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
+        """Return the same by a convolution of ``a`` with ``b`` as the kernels.
+
+        The channels of ``a`` play the batch, the records the groups; stride and dilation change
+        places. With few channels this is faster: measured 2.0 against 3.3 ms for one channel.
+        """
+        rows = _CONVOLUTION[len(self.stride)](
+            a.transpose(0, 1),
+            b.flatten(0, 1).unsqueeze(1),
+            None,
+            self.dilation,
+            self.padding,
+            self.stride,
+            a.shape[0],
+        )
+        for axis, length in enumerate(shape[2:], start=2):
+            rows = rows.narrow(axis, 0, length)
+        rows = rows.reshape(a.shape[1], a.shape[0], shape[0], *rows.shape[2:])
+        return rows.permute(1, 2, 0, *range(3, a.ndim + 1))
 
 
 class PatchPiece(Piece):
@@ -99,12 +132,17 @@ class PatchPiece(Piece):
         if not fits_gram:
             return self._by_rows()
         gram = 2 * t * t * (i + o) + 2 * t * i * o
-        keeps = self._numbers() * self.size <= limit
+        keeps = t >= _FEW_POSITIONS and self._numbers() * self.size <= limit
         rows = 2 * t * i * o + (2 * i * o if keeps else 2 * t * i * o)
         return "gram" if gram < rows or i * o > limit else self._by_rows()
 
     def _by_rows(self) -> str:
-        """Return "kept rows" and claim the space if the rows of the whole batch fit, or "rows"."""
+        """Return "kept rows" and claim the space if that pays and the whole batch fits, or "rows".
+
+        Reading the kept rows again costs about as much as convolving over a few dozen positions.
+        """
+        if self.positions < _FEW_POSITIONS:
+            return "rows"
         return "kept rows" if self.workspace.claim(self._numbers() * self.size, self.a) else "rows"
 
     def _numbers(self) -> int:
@@ -133,12 +171,7 @@ class PatchPiece(Piece):
         """Return ``(records, *kernel)``."""
         if self._kept is not None:
             return self._kept[at]
-        a, b = self.a[at], self.b[at]
-        shape = (a.shape[0] * b.shape[1], *self.parameter.shape[1:])
-        rows = self.geometry.kernel_gradient(
-            a.flatten(0, 1).unsqueeze(0), shape, b.flatten(0, 1).unsqueeze(0), copies=a.shape[0]
-        )
-        return rows.view(a.shape[0], *self.parameter.shape)
+        return self.geometry.apart(self.a[at], self.b[at], self.shape)
 
     def drop(self, bad: Tensor) -> None:
         """Zero the marked records, on copies: the model owns the originals."""
@@ -202,7 +235,7 @@ class PatchPiece(Piece):
             flat = self._kept.flatten(1)
             return torch.mv(flat.mT, weights.to(flat.dtype)).view(self.shape)
         spread = weights.to(self.b.dtype).view(-1, *[1] * (self.b.ndim - 1))
-        return self.geometry.kernel_gradient(self.a, self.shape, self.b * spread)
+        return self.geometry.summed(self.a, self.b * spread, self.shape)
 
 
 def _patches(a: Tensor, kernel: torch.Size, geometry: Geometry, space: torch.Size) -> Tensor:
