@@ -4,17 +4,25 @@
 the business of :mod:`equigrad.privacy.accounting`.
 """
 
+from equigrad.privacy.training.paired import NOT_PRIVATE, PairedTrainer, paired_non_private
 from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
 from equigrad.privacy.training.sampling import PoissonSampler, poisson_rows
 from equigrad.privacy.training.settings import Settings
+from equigrad.privacy.training.stopping import EarlyStopping, PaidEvaluation, PublicData
 from equigrad.privacy.training.trainer import PrivateTrainer
 
 __all__ = [
+    "NOT_PRIVATE",
     "DiagnosticHook",
+    "EarlyStopping",
+    "PaidEvaluation",
+    "PairedTrainer",
     "PoissonSampler",
     "PrivateTrainer",
+    "PublicData",
     "SeededEpsilon",
     "Settings",
     "StepReport",
+    "paired_non_private",
     "poisson_rows",
 ]

@@ -15,7 +15,14 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from equigrad.errors import ConfigError, DataError, ModelError
-from equigrad.privacy.training.rows import Inputs, Rows, map_inputs, tensors_of
+from equigrad.privacy.training.rows import (
+    Inputs,
+    Rows,
+    call_model,
+    evaluating,
+    map_inputs,
+    tensors_of,
+)
 
 __all__ = [
     "check_groups",
@@ -197,16 +204,6 @@ def _class_width(
         return None
     device = next(model.parameters()).device
     blank = map_inputs(inputs, lambda t: torch.zeros_like(t[:1]).to(device))
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        with torch.no_grad():
-            outputs = (
-                model(**blank)
-                if isinstance(blank, dict)
-                else (model(*blank) if isinstance(blank, tuple) else model(blank))
-            )
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(model), torch.no_grad():
+        outputs = call_model(model, blank)
     return int(outputs.shape[1]) if isinstance(outputs, Tensor) and outputs.dim() > 1 else None

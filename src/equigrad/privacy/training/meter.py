@@ -22,6 +22,8 @@ class Meter:
         Most steps that may be charged; ``None`` for no limit.
     """
 
+    keeps_key = False
+
     def __init__(self, event: PrivacyEvent | None, limit: int | None) -> None:
         self.event = event
         self.limit = limit
@@ -31,7 +33,7 @@ class Meter:
     @property
     def serial(self) -> int:
         """A number that grows with every charge."""
-        return self.charged + len(self.others)
+        return self.charged + sum(event.steps for event in self.others)
 
     def charge(self) -> int:
         """Charge one step and return its nonce.
@@ -51,7 +53,11 @@ class Meter:
 
     def charge_other(self, event: PrivacyEvent) -> None:
         """Charge a release that is no training step."""
-        self.others.append(event)
+        last = self.others[-1] if self.others else None
+        if last is not None and last.with_steps(event.steps) == event:
+            self.others[-1] = last.with_steps(last.steps + event.steps)
+        else:
+            self.others.append(event)
 
     def restore(self, charged: int, others: list[PrivacyEvent]) -> None:
         """Go on from the charges of an earlier process."""

@@ -22,7 +22,13 @@ from equigrad.privacy.training.rows import Rows, to_device
 from equigrad.privacy.training.sampling import poisson_rows
 from equigrad.privacy.training.settings import Settings
 
-__all__ = ["ChunkObserver", "NoisyRelease", "ReleaseMaker"]
+__all__ = [
+    "ChunkObserver",
+    "NoisyRelease",
+    "ReleaseMaker",
+    "isolated_torch_generator",
+    "seed_torch",
+]
 
 _ROUNDING = 2.0**17.5
 _PREFETCH_FROM = 16384
@@ -110,7 +116,7 @@ class ReleaseMaker:
         self.total.zero_()
         if self._wide is not None:
             self._wide.zero_()
-        with _isolated_torch_generator():
+        with isolated_torch_generator():
             counts = self._summed(chunks, nonce, observer)
         total = self.total
         if self._wide is not None and len(chunks) > 1:
@@ -148,8 +154,7 @@ class ReleaseMaker:
 
     def _grads(self, chunk: Tensor, nonce: int, number: int) -> PerSampleGradients:
         """Return the pass over one chunk; inner randomness (dropout) follows from the address."""
-        seed = self.key.words(nonce, "sample", 1, 2 + number)[0]
-        torch.default_generator.manual_seed(int(seed >> 1))
+        seed_torch(self.key, nonce, number)
         inputs, targets = self.rows.take(chunk)
         return self._pass(to_device(inputs, self.device), targets.to(self.device))
 
@@ -229,8 +234,14 @@ def _views(total: Tensor, parameters: Mapping[str, nn.Parameter]) -> dict[str, T
     }
 
 
+def seed_torch(key: NoiseKey, nonce: int, number: int) -> None:
+    """Seed PyTorch's generator, which dropout uses, for one chunk of a step."""
+    seed = key.words(nonce, "sample", 1, 2 + number)[0]
+    torch.default_generator.manual_seed(int(seed >> 1))
+
+
 @contextlib.contextmanager
-def _isolated_torch_generator() -> Iterator[None]:
+def isolated_torch_generator() -> Iterator[None]:
     """Give PyTorch's global generator back as it was found."""
     state = torch.get_rng_state()
     try:

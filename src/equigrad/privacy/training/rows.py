@@ -6,6 +6,7 @@ the run's own key. Neighbours: :mod:`.sampling` draws row numbers, :mod:`.checks
 values before anything is charged.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -26,7 +27,19 @@ from torch.utils.data import (
 
 from equigrad.errors import ConfigError, DataError
 
-__all__ = ["Inputs", "Rows", "as_rows", "loader_rate", "slice_inputs", "to_device"]
+__all__ = [
+    "Inputs",
+    "Rows",
+    "as_rows",
+    "call_model",
+    "data_digest",
+    "evaluating",
+    "loader_rate",
+    "map_inputs",
+    "slice_inputs",
+    "tensors_of",
+    "to_device",
+]
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
@@ -169,6 +182,25 @@ def loader_rate(loader: DataLoader[Any]) -> float:
         "epsilon would be wrong. Give the data set itself and public_batch_size: the trainer "
         "draws Poisson batches."
     )
+
+
+def call_model(model: nn.Module, inputs: Inputs) -> Any:
+    """Return the model's outputs for a tensor, positional or keyword inputs."""
+    if isinstance(inputs, Tensor):
+        return model(inputs)
+    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode and every module back into its own."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def map_inputs(inputs: Inputs, function: Callable[[Tensor], Tensor]) -> Inputs:

@@ -7,12 +7,15 @@ Neighbour: :mod:`.trainer`, which runs by them.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equigrad._validate import choice, in_range, positive, positive_int
 from equigrad.errors import ConfigError
 from equigrad.privacy.accounting import PrivacyEvent, calibrate_noise
 from equigrad.privacy.clipping import CLIPPING_RULES, ClippingRule
+
+if TYPE_CHECKING:
+    from equigrad.privacy.training.stopping import EarlyStopping
 
 __all__ = ["Settings", "made_rule", "resolve"]
 
@@ -110,7 +113,7 @@ def resolve(
     max_physical: int | None,
     max_logical_batch: int | None,
     noise_coordinates: int = 0,
-    spent: Sequence[PrivacyEvent] = (),
+    looks: "EarlyStopping | None" = None,
     noiseless: bool = False,
 ) -> Settings:
     """Check and complete the settings, and bind ``rule`` to them.
@@ -148,6 +151,7 @@ def resolve(
         "noise_coordinates": noise_coordinates and noise_coordinates + rule.n_counts,
     }
     if noise_multiplier is None:
+        spent = [] if looks is None else looks.planned(total, seeded=False)
         sigma = _calibrated(known, spent)
     elif noise_multiplier == 0 and noiseless:
         sigma = 0.0

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from equigrad._validate import positive_int
 from equigrad.errors import ConfigError, ModelError, PrivacyError
+from equigrad.gradients import per_record_loss
 from equigrad.gradients.checks import check_per_sample
 from equigrad.privacy.accounting import (
     PrivacyEvent,
@@ -28,6 +29,7 @@ from equigrad.privacy.accounting import (
 from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.averaging import IterateAverage
+from equigrad.privacy.training.checkpoint import load_state
 from equigrad.privacy.training.checks import (
     check_groups,
     check_optimizer,
@@ -38,10 +40,18 @@ from equigrad.privacy.training.checks import (
 )
 from equigrad.privacy.training.journal import Journal, release_digest
 from equigrad.privacy.training.meter import Meter
+from equigrad.privacy.training.persistence import (
+    chosen_key,
+    forget_key,
+    restore,
+    save,
+    saved_options,
+)
 from equigrad.privacy.training.release import NoisyRelease, ReleaseMaker
 from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
 from equigrad.privacy.training.rows import as_rows, loader_rate, to_device
 from equigrad.privacy.training.settings import made_rule, resolve
+from equigrad.privacy.training.stopping import EarlyStopping
 
 __all__ = ["PrivateTrainer"]
 
@@ -163,7 +173,7 @@ class PrivateTrainer:
         device: torch.device | str | None = None,
         progress: Callable[[StepReport], None] | None = None,
         diagnostics: DiagnosticHook | None = None,
-        early_stopping: Any = None,
+        early_stopping: EarlyStopping | None = None,
         checkpoint: Path | str | None = None,
         checkpoint_every: int = 100,
         check_data: bool = True,
@@ -174,7 +184,7 @@ class PrivateTrainer:
             positive_int("scheduler_every", scheduler_every),
         )
         self.progress, self.diagnostics = progress, diagnostics
-        self.key = _chosen_key(key, test_seed)
+        self.key = _new_key(key, test_seed)
         self.rule = made_rule(rule, rule_options)
         self.parameters = trainable(model)
         check_optimizer(optimizer, self.parameters)
@@ -201,6 +211,7 @@ class PrivateTrainer:
             max_physical=max_physical,
             max_logical_batch=max_logical_batch,
             noise_coordinates=size if secure_noise else 0,
+            looks=early_stopping,
             noiseless=not self.key.private,
         )
         warn_large_delta(delta, len(self.rows), stacklevel=3)
@@ -221,6 +232,11 @@ class PrivateTrainer:
             secure=secure_noise,
             device=self.device,
         )
+        self.record_loss = per_record_loss(loss)
+        self.stopping: EarlyStopping | None = early_stopping
+        self.n_groups, self.account_label = declared, account_label
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint_every = positive_int("checkpoint_every", checkpoint_every)
         self.average = (
             None if average_decay is None else IterateAverage(self.parameters, average_decay)
         )
@@ -338,9 +354,77 @@ class PrivateTrainer:
         while made < wanted and not self.stopped:
             report = self.step()
             made += 1
+            if self.stopping is not None and self.steps_done % self.stopping.every == 0:
+                self.stopped = self.stopping.look(self)
+            if self.checkpoint is not None and self.steps_done % self.checkpoint_every == 0:
+                self.save(self.checkpoint)
             if self.progress is not None:
                 self.progress(report)
+        if self.checkpoint is not None and made:
+            self.save(self.checkpoint)
         return made
+
+    def save(self, folder: Path | str) -> None:
+        """Write the run's state to ``folder``: whole, durable, replacing the one before.
+
+        The folder holds safetensors and JSON, all of it public or released, but for its part
+        ``private/``, which is readable by the owner only: the noise key (unless the account keeps
+        it) and digests. Whoever has the key can take the noise off: never publish that part.
+
+        Raises
+        ------
+        RecordError
+            If the folder cannot be written; what was saved before stays whole.
+        ConfigError
+            If the state of the optimiser or the scheduler could only be pickled.
+        PrivacyError
+            If the run is closed or broke off.
+        """
+        self._require_whole()
+        save(self, Path(folder))
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path | str,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loss: Callable[[Any, Any], Tensor],
+        data: object,
+        **options: Any,
+    ) -> "PrivateTrainer":
+        """Return the run that :meth:`save` wrote, ready to go on bit for bit.
+
+        Steps made after the save are repeated with the same key, at no further charge. If that
+        key is gone, or rows, model or machine give another sum than the first time, a step gets
+        new noise and is charged again: one noise on two sums would reveal their difference.
+
+        Parameters
+        ----------
+        folder
+            What was saved.
+        model, optimizer, loss, data
+            Built as at the start; their states are replaced.
+        options
+            What cannot be saved: ``groups``, ``account``, ``scheduler``, ``early_stopping``,
+            ``diagnostics``, ``progress``, ``device``, ``checkpoint`` (``folder`` by default).
+            Settings are those of the saved run; one that contradicts them is an error.
+
+        Raises
+        ------
+        RecordError
+            If there is no whole checkpoint in ``folder``.
+        ConfigError, DataError, ModelError
+            If something given is not what the run was begun with.
+        """
+        folder = Path(folder)
+        saved = load_state(folder)
+        known = saved_options(saved, options)
+        key, lost = chosen_key(saved, folder, known.pop("key", None), known.pop("test_seed", None))
+        known.setdefault("checkpoint", folder)
+        trainer = cls(model, optimizer, loss, data, key=key, **known)
+        restore(trainer, saved, folder, key_lost=lost)
+        return trainer
 
     def averaged(self) -> nn.Module:
         """Return a copy of the model with the averaged parameters.
@@ -367,6 +451,9 @@ class PrivateTrainer:
         self.releases.close()
         self.meter.close()
         self.key.destroy()
+        if self.journal is not None:
+            forget_key(self.journal.path.parent)
+            self.journal.close()
         self._broken = True
 
     def __enter__(self) -> "PrivateTrainer":
@@ -467,7 +554,7 @@ class PrivateTrainer:
         )
 
 
-def _chosen_key(key: NoiseKey | None, test_seed: int | None) -> NoiseKey:
+def _new_key(key: NoiseKey | None, test_seed: int | None) -> NoiseKey:
     """Return the run's key."""
     if key is not None and test_seed is not None:
         raise PrivacyError(

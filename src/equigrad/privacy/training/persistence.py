@@ -1,0 +1,240 @@
+"""Saving a private run and going on with it: same model, same noise, no step charged twice.
+
+Neighbours: :mod:`.checkpoint` writes states, :mod:`.journal` tells repeated releases from new ones,
+:mod:`.trainer` is what is saved.
+"""
+
+import hmac
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equigrad.errors import ConfigError, ModelError, RecordError
+from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.clipping import ClippingRule
+from equigrad.privacy.noise import NoiseKey
+from equigrad.privacy.training.checkpoint import (
+    SavedState,
+    load_state,
+    private_folder,
+    save_state,
+    write_atomic,
+)
+from equigrad.privacy.training.journal import Journal
+from equigrad.privacy.training.rows import data_digest
+from equigrad.privacy.training.settings import Settings
+
+if TYPE_CHECKING:
+    from equigrad.privacy.training.trainer import PrivateTrainer
+
+__all__ = ["chosen_key", "forget_key", "read_key", "restore", "save", "saved_options"]
+
+_KEY, _JOURNAL, _DATA = "key", "journal", "data"
+
+
+def save(trainer: "PrivateTrainer", folder: Path) -> None:
+    """Write the run's present state to ``folder``; see :meth:`PrivateTrainer.save`."""
+    at_home = trainer.journal is not None and trainer.journal.path.parent == folder / "private"
+    if not at_home:
+        _require_free(folder, trainer.key.fingerprint)
+    private = private_folder(folder)
+    if not trainer.meter.keeps_key and read_key(folder) is None:
+        write_atomic(private / _KEY, trainer.key.to_bytes(), mode=0o600)
+    if not (private / _DATA).exists():
+        write_atomic(private / _DATA, _fingerprint(trainer), mode=0o600)
+    save_state(folder, step=trainer.steps_done, facts=_facts(trainer), states=_states(trainer))
+    if trainer.journal is None or not at_home:
+        trainer.journal = Journal(private / _JOURNAL)
+    trainer.journal.clear()
+
+
+def chosen_key(
+    saved: SavedState, folder: Path, key: NoiseKey | None, test_seed: int | None
+) -> tuple[NoiseKey, bool]:
+    """Return the key to go on with, and whether the run's own key is lost.
+
+    Raises
+    ------
+    ConfigError
+        If a run without privacy would go on with a secret key, or the other way round.
+    """
+    found = key or read_key(folder)
+    if test_seed is not None and found is None:
+        found = NoiseKey.test(test_seed)
+    private = bool(saved.facts["private"])
+    if found is None and private:
+        return NoiseKey.secret(), True
+    if found is None or found.private != private:
+        raise ConfigError(
+            f"Expected the key of a {'private' if private else 'seeded'} run, got "
+            f"{'none' if found is None else 'another kind'}. Give the key it was begun with."
+        )
+    return found, found.fingerprint != saved.facts["key"]
+
+
+def _require_free(folder: Path, fingerprint: str) -> None:
+    """Refuse a folder that holds another run: its key would be mixed up with this one's."""
+    if not (folder / "LATEST").exists():
+        return
+    if load_state(folder).facts.get("key") != fingerprint:
+        raise RecordError(
+            f"Expected an empty folder or this run's own, got {folder} with another run in it. "
+            "Resume that run, or save to another folder."
+        )
+
+
+def saved_options(saved: SavedState, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the trainer's options: those of the saved run, and what it could not save.
+
+    Raises
+    ------
+    ConfigError
+        If a given option contradicts the saved run.
+    """
+    facts = saved.facts
+    settings = dict(facts["settings"])
+    rule = dict(facts["rule"])
+    fixed = {
+        name: settings[name]
+        for name in (
+            "sampling_rate",
+            "public_batch_size",
+            "steps",
+            "delta",
+            "noise_multiplier",
+            "accountant",
+            "max_physical",
+            "max_logical_batch",
+        )
+    } | {name: facts[name] for name in ("n_groups", "secure_noise", "average_decay")}
+    fixed |= {name: facts[name] for name in ("scheduler_every", "account_label")}
+    known = {**fixed, "target_epsilon": settings["target_epsilon"]}
+    for name, value in given.items():
+        if name in known and value is not None and value != known[name]:
+            raise ConfigError(
+                f"Expected {name}={known[name]!r}, as the run was begun with, got {value!r}. "
+                "Leave it out, or start a new run."
+            )
+    asked = given.get("rule")
+    if isinstance(asked, ClippingRule) and asked.describe() != rule:
+        raise ConfigError(
+            f"Expected the clipping rule {rule}, as the run was begun with, got "
+            f"{asked.describe()}. Leave it out, or start a new run."
+        )
+    name = rule.pop("rule")
+    chosen = (
+        {"rule": asked} if isinstance(asked, ClippingRule) else {"rule": name, "rule_options": rule}
+    )
+    others = {k: v for k, v in given.items() if k not in {*known, "rule", "rule_options"}}
+    return {**fixed, **chosen, **others}
+
+
+def read_key(folder: Path) -> NoiseKey | None:
+    """Return the key that ``folder`` keeps, ``None`` if there is none."""
+    path = folder / "private" / _KEY
+    return NoiseKey.from_bytes(path.read_bytes()) if path.exists() else None
+
+
+def forget_key(private: Path) -> None:
+    """Overwrite and remove the key in the private folder ``private``."""
+    path = private / _KEY
+    if path.exists():
+        write_atomic(path, bytes(33), mode=0o600)
+        path.unlink()
+
+
+def restore(trainer: "PrivateTrainer", saved: SavedState, folder: Path, *, key_lost: bool) -> None:
+    """Put the saved state into a new trainer.
+
+    Steps that were charged after the save are repeated for free, if key and rows are those of the
+    first time; else they stay charged, and the run goes on under new nonces.
+    """
+    states, facts = saved.states, saved.facts
+    try:
+        trainer.model.load_state_dict(states["model"])
+        trainer.optimizer.load_state_dict(states["optimizer"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise ModelError(
+            f"Expected the model and the optimizer of the saved run, got others ({error}). "
+            "Build them as at the start."
+        ) from error
+    _load_optional(trainer, states)
+    trainer.rule.load(states["rule"])
+    trainer.settings = Settings.from_json(facts["settings"])
+    trainer.meter.limit = facts["limit"]
+    trainer.steps_done, trainer.stopped = saved.step, bool(facts["stopped"])
+    trainer.journal = Journal(private_folder(folder) / _JOURNAL)
+    charged = max(int(facts["charged"]), trainer.journal.last() + 1)
+    trainer.meter.restore(charged, [PrivacyEvent.from_json(e) for e in facts["others"]])
+    trainer.next_nonce = int(facts["nonce"])
+    if key_lost or not _same_data(trainer, folder):
+        trainer.next_nonce = trainer.meter.charged
+        write_atomic(private_folder(folder) / _DATA, _fingerprint(trainer), mode=0o600)
+        warnings.warn(
+            f"Expected the {'key' if key_lost else 'rows'} of the saved run, got "
+            f"{'none' if key_lost else 'other rows'}. Steps made after the save stay charged; the "
+            "run goes on with new noise.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _load_optional(trainer: "PrivateTrainer", states: Mapping[str, Any]) -> None:
+    """Restore what not every run has; what it has must be there again."""
+    for name in ("scheduler", "average", "stopping"):
+        part, state = getattr(trainer, name), states.get(name)
+        if (part is None) != (state is None):
+            raise ConfigError(
+                f"Expected {'a' if part is None else 'no'} {name} as in the saved run, got "
+                f"{'none' if part is None else 'one'}. Give the same as at the start."
+            )
+        if part is not None:
+            (part.load_state_dict if name == "scheduler" else part.load)(state)
+
+
+def _facts(trainer: "PrivateTrainer") -> dict[str, Any]:
+    """Return what JSON holds of the run; all of it is public or released."""
+    return {
+        "settings": trainer.settings.to_json(),
+        "rule": trainer.rule.describe(),
+        "n_groups": trainer.n_groups or None,
+        "secure_noise": trainer.secure_noise,
+        "average_decay": None if trainer.average is None else trainer.average.decay,
+        "scheduler_every": trainer.scheduler_every,
+        "account_label": trainer.account_label,
+        "private": trainer.private,
+        "key": trainer.key.fingerprint,
+        "limit": trainer.meter.limit,
+        "charged": trainer.meter.charged,
+        "nonce": trainer.next_nonce,
+        "stopped": trainer.stopped,
+        "others": [event.to_json() for event in trainer.meter.others],
+    }
+
+
+def _states(trainer: "PrivateTrainer") -> dict[str, Any]:
+    """Return the nested states of the run."""
+    states: dict[str, Any] = {
+        "model": dict(trainer.model.state_dict()),
+        "optimizer": trainer.optimizer.state_dict(),
+        "rule": trainer.rule.state(),
+    }
+    if trainer.scheduler is not None:
+        states["scheduler"] = trainer.scheduler.state_dict()
+    for name in ("average", "stopping"):
+        part = getattr(trainer, name)
+        if part is not None:
+            states[name] = part.state()
+    return states
+
+
+def _fingerprint(trainer: "PrivateTrainer") -> bytes:
+    """Return a keyed digest of the rows: a plain one would let others test their guesses."""
+    words = trainer.key.words(0, "sample", 4, 1).tobytes()
+    return hmac.new(words, data_digest(trainer.rows).encode(), "sha256").digest()
+
+
+def _same_data(trainer: "PrivateTrainer", folder: Path) -> bool:
+    path = folder / "private" / _DATA
+    return path.exists() and hmac.compare_digest(path.read_bytes(), _fingerprint(trainer))
