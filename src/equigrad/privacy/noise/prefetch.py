@@ -22,8 +22,9 @@ Address = tuple[int, int]
 class Prefetch:
     """Draws one tensor's standard normal numbers for a coming step in a background thread.
 
-    Two buffers are kept: the array that :meth:`take` returned stays valid until the second call
-    of ``take`` after it, while the other one is being filled. One thread calls the methods.
+    Two buffers are kept: the array that :meth:`take` returned stays as it is while the numbers of
+    the next step are drawn and taken, and is overwritten by those of the step after that. One
+    thread calls the methods.
 
     Parameters
     ----------
