@@ -39,7 +39,7 @@ def per_sample_oracle(
         One tensor, a tuple of positional arguments or a mapping of keyword arguments, each tensor
         with the batch on axis 0.
     targets
-        Tensor, or nested tensors, with the batch on axis 0.
+        Tensor, or nested tensors, with the batch on axis 0; or None.
     vectorised
         Run the records through ``torch.func.vmap``; ``False`` takes them one by one, for layers
         that ``vmap`` does not know (recurrent ones). Randomness in the model differs by record
@@ -64,19 +64,21 @@ def per_sample_oracle(
         return {name: p.new_zeros((0, *p.shape)) for name, p in trainable.items()}
     gradient = grad(record_loss)
     if vectorised:
-        by_record = vmap(gradient, in_dims=(None, 0, 0), randomness="different")
+        of_targets = None if targets is None else 0
+        by_record = vmap(gradient, in_dims=(None, 0, of_targets), randomness="different")
         rows: dict[str, Tensor] = by_record(trainable, inputs, targets)
         return rows
+    both = (inputs, targets)
     each = [
-        gradient(trainable, *tree_map(lambda leaf, i=i: leaf[i], (inputs, targets)))
+        gradient(trainable, *tree_map(lambda leaf, i=i: None if leaf is None else leaf[i], both))
         for i in range(size)
     ]
     return {name: torch.stack([one[name] for one in each]) for name in trainable}
 
 
-def _batch_of_one(leaf: Tensor) -> Tensor:
+def _batch_of_one(leaf: Tensor | None) -> Tensor | None:
     """Return ``leaf`` with a batch axis of length one in front."""
-    return leaf.unsqueeze(0)
+    return None if leaf is None else leaf.unsqueeze(0)
 
 
 def _arguments(inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -71,10 +71,10 @@ def _attend(
     else:
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
         weights = None
-    joined = mixed.transpose(1, 2).flatten(2)
-    joined = joined if axis == 0 else joined.transpose(0, 1)
-    out = module.out_proj
-    return linear(tape, name, joined, out.weight, out.bias, batch_axis=axis), weights
+    # Positions first, as the layer itself has it: a dropout after it then draws the same mask.
+    joined, out = mixed.permute(2, 0, 1, 3).flatten(2), module.out_proj
+    y = linear(tape, name, joined, out.weight, out.bias, batch_axis=1)
+    return y.transpose(0, 1) if axis == 0 else y, weights
 
 
 def _check_inputs(query: Tensor, key: Tensor, value: Tensor, name: str) -> None:
