@@ -1,9 +1,9 @@
 """The end of a run in one table: what every party gave, and what it got."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -48,8 +48,11 @@ def tell(folder: Path, *, as_json: bool) -> None:
         )
         return
     score = number if run.regression else percent
-    show_table(_COLUMNS, ([*_cells(row, score)] for row in rows))
+    columns = (*_COLUMNS, *(("epsilon",) if run.privacy else ()))
+    show_table(columns, ([*_cells(row, score)] for row in rows))
     note(_legend(regression=run.regression))
+    if run.privacy:
+        note(_privacy(run.privacy))
     if not run.finished:
         note(f"Not finished: {len(run.rounds)} rounds so far. Go on with: equigrad resume {folder}")
     if report.exists():
@@ -67,7 +70,16 @@ def _cells(row: "PartyRow", score: Callable[[float | None], str]) -> list[str | 
         number(row.reputation),
         percent(row.share, digits=0),
         Text("; ".join(str(span) for span in row.flags), style="red"),
+        *([] if row.budget is None else [f"{number(row.epsilon)} of {row.budget:g}"]),
     ]
+
+
+def _privacy(privacy: Mapping[str, Any]) -> str:
+    said = (
+        f"epsilon: spent of the party's budget, at delta {privacy['delta']:g}; neighbours differ "
+        "by one record, added or removed."
+    )
+    return f"{said} {privacy['mark'].capitalize()}." if privacy["mark"] else said
 
 
 def _legend(*, regression: bool) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from equigrad.errors import UploadError
+from equigrad.errors import PrivacyError, UploadError
 from equigrad.federation.messages import Message, TrainReply
+from equigrad.federation.private.told import Terms, check_told, declared_noise
 
 __all__ = ["Refusal", "admit"]
 
@@ -38,6 +39,7 @@ def admit(
     size: int,
     max_bytes: float,
     noise: Mapping[str, Any] | None = None,
+    private: Terms | None = None,
 ) -> TrainReply | Refusal:
     """Return the reply if it may be used in this round, else why not.
 
@@ -56,13 +58,16 @@ def admit(
     noise
         The noise that the party was agreed to add (``kind`` and ``variance``); empty or None:
         none. It must declare exactly that: declared noise is taken out of its squared norm.
+    private
+        What a party that trains privately has agreed to; then its noise follows from what it
+        tells of its release. None: it releases nothing of the kind.
 
     Returns
     -------
     TrainReply or Refusal
         The reply with its upload in float32, or a refusal with the flag "wrong-kind",
-        "wrong-round", "wrong-party", "too-large", "wrong-shape", "wrong-dtype", "non-finite" or
-        "bad-facts".
+        "wrong-round", "wrong-party", "too-large", "wrong-shape", "wrong-dtype", "non-finite",
+        "bad-privacy" or "bad-facts".
     """
     if not isinstance(reply, TrainReply):
         detail = f"Party {party!r}: expected a training reply, got kind {reply.kind!r}."
@@ -70,15 +75,18 @@ def admit(
     try:
         _check_place(party, reply, round_)
         upload = _checked_upload(party, reply, size, max_bytes)
-        _check_facts(party, reply, noise or {})
+        _check_facts(party, reply, _agreed(party, reply, upload, noise or {}, private))
     except _RefusedError as refused:
         return Refusal(party, refused.flag, str(refused))
     return replace(reply, upload=upload)
 
 
 class _RefusedError(UploadError):
-    def __init__(self, flag: str, party: str, expected: str, got: str) -> None:
-        super().__init__(f"Party {party!r}: expected {expected}, got {got}.")
+    """``expected`` and ``got`` in words, or one whole sentence."""
+
+    def __init__(self, flag: str, party: str, expected: str, got: str | None = None) -> None:
+        said = expected if got is None else f"expected {expected}, got {got}"
+        super().__init__(f"Party {party!r}: {said}.")
         self.flag = flag
 
 
@@ -108,6 +116,27 @@ def _checked_upload(party: str, reply: TrainReply, size: int, max_bytes: float) 
     if not math.isfinite(float(single.double().square().sum())):
         raise _RefusedError("non-finite", party, "a finite norm", "one beyond float64")
     return single
+
+
+def _agreed(
+    party: str,
+    reply: TrainReply,
+    upload: torch.Tensor,
+    noise: Mapping[str, Any],
+    private: Terms | None,
+) -> Mapping[str, Any]:
+    """Return the noise that the reply must declare, after checking what it tells of a release."""
+    told: Any = reply.privacy
+    if private is None:
+        if told:
+            expected = "nothing of a private release"
+            raise _RefusedError("bad-privacy", party, expected, f"{str(told)[:40]}")
+        return noise
+    try:
+        check_told(private, told, float(upload.double().norm()))
+    except PrivacyError as error:
+        raise _RefusedError("bad-privacy", party, str(error)) from error
+    return declared_noise(private, told)
 
 
 def _check_facts(party: str, reply: TrainReply, agreed: Mapping[str, Any]) -> None:

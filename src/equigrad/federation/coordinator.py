@@ -31,6 +31,8 @@ from equigrad.federation.messages import (
     TrainRequest,
 )
 from equigrad.federation.methods.base import Intake, Method, Plan, Settlement, Terms
+from equigrad.federation.private.plan import PrivacyPlan
+from equigrad.federation.private.told import Terms as PrivateTerms
 from equigrad.federation.progress import PartyProgress, ProgressListener
 from equigrad.federation.record.canonical import sha256_array
 from equigrad.federation.transport.base import Transport
@@ -57,6 +59,8 @@ class Coordinator:
         Who is told.
     memory
         Where a resumed run goes on; default: at the start.
+    plans
+        What each party may release, where the parties train privately.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Coordinator:
         journal: Journal,
         progress: ProgressListener,
         memory: Memory | None = None,
+        plans: Mapping[str, PrivacyPlan] | None = None,
     ) -> None:
         self.config = config
         self.terms = terms
@@ -76,6 +81,7 @@ class Coordinator:
         self.journal = journal
         self.progress = progress
         self.memory = memory or Memory()
+        self.plans = plans or {}
         self.membership = Membership(terms.parties, config.party)
         self._noise = {p.name: p.declared_noise for p in config.party}
         limit = config.round.max_upload_mb
@@ -92,11 +98,15 @@ class Coordinator:
         for done, (party, reply) in enumerate(answers, 1):
             if isinstance(reply, StandaloneReply):
                 reached[party] = reply.metrics
+                self._charged(party, reply.steps)
             else:
                 self._tell_failure(party, reply, "could not train alone")
             self.progress.standalone(done, len(parties))
         metrics = [finite(reached.get(party)) for party in parties]
-        self.journal.line("standalone", None, {"parties": list(parties), "metrics": metrics})
+        body: dict[str, Any] = {"parties": list(parties), "metrics": metrics}
+        if self.plans:
+            body["steps"] = [self.memory.steps.get(party, 0) for party in parties]
+        self.journal.line("standalone", None, body)
 
     def play(self) -> None:
         """Play all rounds that are left.
@@ -139,6 +149,7 @@ class Coordinator:
         ):
             if isinstance(reply, FinishReply):
                 replies[party] = reply
+                self._charged(party, reply.steps)
             else:
                 self._tell_failure(party, reply, "did not finish")
         return {party: replies[party] for party in members if party in replies}
@@ -249,9 +260,25 @@ class Coordinator:
             size=self.terms.size,
             max_bytes=self._max_bytes,
             noise=self._noise,
+            private=self._private_terms(plan, t),
         )
         self._note(answers)
         return answers
+
+    def _private_terms(self, plan: Plan, t: int) -> dict[str, PrivateTerms]:
+        size, training = self.terms.size, self.config.training
+        return {
+            party: PrivateTerms.of(
+                own, training, t, n_params=size, bounding=plan.bounding, gamma=plan.gamma
+            )
+            for party, own in self.plans.items()
+        }
+
+    def _charged(self, party: str, steps: int) -> None:
+        """Believe what a party says of its account as far as it can be: no less than it said."""
+        if party in self.plans and type(steps) is int:
+            known, limit = self.memory.steps.get(party, 0), self.plans[party].limit_steps
+            self.memory.steps[party] = max(known, min(steps, limit))
 
     def _note(self, answers: Answers) -> None:
         """Remember what the parties acknowledged and reached; tell who is missing."""
@@ -259,6 +286,8 @@ class Coordinator:
             self._acknowledge(party, reply.delivered)
             if "score" in reply.metrics:
                 self.memory.scores[party] = reply.metrics["score"]
+            if reply.privacy:
+                self._charged(party, reply.privacy["steps"])
         for refusal in answers.refused.values():
             self.progress.message("warning", f"Refused ({refusal.flag}): {refusal.detail}")
         for party in answers.duplicates:
@@ -287,7 +316,7 @@ class Coordinator:
 
     def _write_training(self, answers: Answers, t: int, needed: int, void: bool) -> None:
         replies = answers.admitted
-        body = {
+        body: dict[str, Any] = {
             "parties": list(replies),
             "uploads": [sha256_array(reply.upload) for reply in replies.values()],
             "norms": [float(reply.upload.double().norm()) for reply in replies.values()],
@@ -298,6 +327,8 @@ class Coordinator:
             "duplicates": list(answers.duplicates),
             "quorum": {"needed": needed, "answered": len(replies), "void": void},
         }
+        if self.plans:
+            body["privacy"] = [dict(reply.privacy) or None for reply in replies.values()]
         self.journal.line("train", t, body)
 
     def _tell_failure(self, party: str, reply: Message | Failure, what: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from equigrad.federation.admission import Refusal, admit
 from equigrad.federation.messages import Failure, Message, TrainReply
+from equigrad.federation.private.told import Terms
 
 __all__ = ["Answers", "Requests", "finite", "gather", "nobody"]
 
@@ -50,6 +51,7 @@ def gather(
     size: int,
     max_bytes: float,
     noise: Mapping[str, Mapping[str, Any]] | None = None,
+    private: Mapping[str, Terms] | None = None,
 ) -> Answers:
     """Judge every reply and sort the members by what became of them.
 
@@ -59,8 +61,9 @@ def gather(
         What a transport's exchange yields, in any order.
     members
         Everybody who was asked; the outcome does not depend on the order of the replies.
-    round_, size, max_bytes, noise
-        What :func:`~equigrad.federation.admission.admit` checks against; agreed noise by party.
+    round_, size, max_bytes, noise, private
+        What :func:`~equigrad.federation.admission.admit` checks against; agreed noise and terms
+        of private training by party.
 
     Returns
     -------
@@ -76,9 +79,14 @@ def gather(
         elif isinstance(reply, Failure):
             came[party] = reply
         else:
-            agreed = (noise or {}).get(party)
             came[party] = admit(
-                party, reply, round_=round_, size=size, max_bytes=max_bytes, noise=agreed
+                party,
+                reply,
+                round_=round_,
+                size=size,
+                max_bytes=max_bytes,
+                noise=(noise or {}).get(party),
+                private=(private or {}).get(party),
             )
     for party in members:
         came.setdefault(party, Failure(party, "lost", "the engine returned nothing"))

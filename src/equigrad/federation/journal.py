@@ -59,6 +59,7 @@ class Journal:
             "starts": {party: round_ for party, (round_, _) in memory.starts.items()},
             "present": list(memory.present),
             "scores": memory.scores,
+            "steps": memory.steps,
             "method": state.facts,
         }
         arrays: dict[str, Any] = {f"method.{k}": v for k, v in state.arrays.items()}
@@ -96,6 +97,7 @@ def recall(checkpoint: Checkpoint, memory: Memory, method: Method, transport: Tr
     memory.acknowledged = {party: int(round_) for party, round_ in facts["acknowledged"].items()}
     memory.present = tuple(facts["present"])
     memory.scores = {party: float(score) for party, score in facts["scores"].items()}
+    memory.steps = {party: int(steps) for party, steps in facts.get("steps", {}).items()}
     memory.starts = {
         party: (int(round_), torch.as_tensor(checkpoint.arrays[f"start.{party}"]))
         for party, round_ in facts["starts"].items()

@@ -25,6 +25,8 @@ class Memory:
         Whose upload was admitted in the last round.
     scores
         The last known score of each party's model.
+    steps
+        Steps that each party's privacy account held when it last told; empty without privacy.
     """
 
     next_round: int = 0
@@ -33,3 +35,4 @@ class Memory:
     starts: dict[str, tuple[int, torch.Tensor]] = field(default_factory=dict)
     present: tuple[str, ...] = ()
     scores: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)

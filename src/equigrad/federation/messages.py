@@ -134,7 +134,9 @@ class TrainReply(Message):
     """The upload ``(D,)`` of one round, the last delivery applied, and what was measured.
 
     ``noise`` declares noise that the party added to its upload on purpose: its ``kind``
-    ("gaussian" or "laplace") and its ``variance`` per coordinate; empty if none.
+    ("gaussian" or "laplace") and its ``variance`` per coordinate; empty if none. ``privacy`` is
+    what a party that trains privately tells of its release (see
+    :mod:`equigrad.federation.private.told`); empty if it released nothing.
     """
 
     kind: ClassVar[str] = "trained"
@@ -144,6 +146,7 @@ class TrainReply(Message):
     delivered: int = -1
     metrics: Mapping[str, float] = field(default_factory=dict)
     noise: Mapping[str, Any] = field(default_factory=dict)
+    privacy: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,12 +193,13 @@ class StandaloneRequest(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class StandaloneReply(Message):
-    """What the party reached alone."""
+    """What the party reached alone; ``steps`` its privacy account holds by now (0 without one)."""
 
     kind: ClassVar[str] = "stood-alone"
     party: str
     records: int
     metrics: Mapping[str, float]
+    steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,25 +212,30 @@ class FinishRequest(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class FinishReply(Message):
-    """The final measurement and the SHA-256 of the final flat model's bytes."""
+    """The final measurement and the SHA-256 of the final flat model's bytes.
+
+    ``steps`` are those that the party's privacy account holds at the end (0 without one).
+    """
 
     kind: ClassVar[str] = "finished"
     party: str
     metrics: Mapping[str, float]
     digest: str
     delivered: int = -1
+    steps: int = 0
 
 
 @dataclass(frozen=True)
 class Failure:
     """A party did not answer a request: why, in one word and in one sentence.
 
-    ``reason`` is "deadline" (silent until the deadline), "raised" (its code failed) or "lost" (the
-    engine lost it). The coordinator treats all of them alike: the party is absent this round.
+    ``reason`` is "deadline" (silent until the deadline), "raised" (its code failed), "budget" (its
+    privacy account holds too little) or "lost" (the engine lost it). The coordinator treats all of
+    them alike: the party is absent this round.
     """
 
     party: str
-    reason: Literal["deadline", "raised", "lost"]
+    reason: Literal["deadline", "raised", "budget", "lost"]
     detail: str = ""
 
 

@@ -18,6 +18,8 @@ from equigrad.federation.memory import Memory
 from equigrad.federation.messages import FinishReply
 from equigrad.federation.methods import METHODS
 from equigrad.federation.methods.base import Method
+from equigrad.federation.private.account import destroy_keys, with_accounts
+from equigrad.federation.private.spending import spent_by_party
 from equigrad.federation.progress import ProgressListener, Silent
 from equigrad.federation.record.canonical import sha256_file, sha256_json
 from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, iter_record
@@ -67,6 +69,8 @@ def run(
     """
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
+    if setup.plans:
+        place.make_accounts()
     return _play(config, setup, place, None, progress or Silent(), faults, report)
 
 
@@ -109,11 +113,16 @@ def _play(
     with (
         Journal(place, _writer(place, checkpoint)) as journal,
         InProcessTransport(
-            setup.specs, pool=config.engine.pool, workers=config.engine.workers, faults=faults
+            with_accounts(setup.specs, place),
+            pool=config.engine.pool,
+            workers=config.engine.workers,
+            faults=faults,
         ) as transport,
     ):
         memory = Memory()
-        coordinator = Coordinator(config, setup.terms, method, transport, journal, progress, memory)
+        coordinator = Coordinator(
+            config, setup.terms, method, transport, journal, progress, memory, setup.plans
+        )
         progress.started(setup.start)
         for note in setup.notes:
             progress.message("info", note)
@@ -125,7 +134,8 @@ def _play(
                 coordinator.standalone()
             journal.checkpoint(memory, method, transport)
         coordinator.play()
-        _finish(setup, place, method, transport, journal, coordinator.finish())
+        _finish(setup, place, method, transport, journal, coordinator.finish(), memory.steps)
+        destroy_keys(setup.specs, place)
     if report:
         write_report(place)
     progress.finished(place.path)
@@ -147,6 +157,7 @@ def _finish(
     transport: InProcessTransport,
     journal: Journal,
     replies: dict[str, FinishReply],
+    steps: dict[str, int],
 ) -> None:
     """Write the models and the record's last line."""
     models = {COORDINATOR: method.model(), **transport.models()}
@@ -162,6 +173,12 @@ def _finish(
         COORDINATOR: finite(setup.measure(method.model())),
         "models": files,
     }
+    if setup.plans:
+        spent = spent_by_party(setup.start["privacy"], steps)
+        body["privacy"] = {
+            "steps": {party: steps.get(party, 0) for party in spent},
+            "epsilon": spent,
+        }
     journal.line("finish", None, body)
     journal.sync()
 

@@ -25,6 +25,13 @@ from equigrad.federation.methods.base import Terms
 from equigrad.federation.party import PartySpec, check_training
 from equigrad.federation.party.evaluate import evaluate
 from equigrad.federation.party.spec import Records, model_input
+from equigrad.federation.private.plan import PrivacyPlan
+from equigrad.federation.private.prepare import (
+    check_private,
+    private_notes,
+    start_facts,
+    with_plans,
+)
 from equigrad.federation.record.canonical import sha256_json
 from equigrad.federation.streams import stream_seed, torch_stream
 from equigrad.models import (
@@ -57,6 +64,8 @@ class Setup:
         What is agreed before the first round.
     specs
         The parties.
+    plans
+        What each party may release, where the parties train privately; else empty.
     start
         The body of the record's first line.
     notes
@@ -65,6 +74,7 @@ class Setup:
 
     terms: Terms
     specs: tuple[PartySpec, ...]
+    plans: dict[str, PrivacyPlan]
     start: dict[str, Any]
     notes: tuple[str, ...]
     _model: nn.Module
@@ -131,8 +141,13 @@ def prepare(config: RunConfig, source: str = "") -> Setup:
         )
     for spec in specs:
         spec.check(terms.settings)
-    start = _start_body(config, dealt, terms)
-    return Setup(terms, specs, start, dealt.notes, model, test)
+    specs = with_plans(config, specs, dealt, terms.size)
+    plans = {spec.name: spec.plan for spec in specs if spec.plan is not None}
+    if plans:
+        check_private(model, specs[0])
+    start = _start_body(config, dealt, terms, plans)
+    notes = (*dealt.notes, *private_notes(config, plans))
+    return Setup(terms, specs, plans, start, notes, model, test)
 
 
 def _model(config: RunConfig, inputs: ModelInput, source: str) -> nn.Module:
@@ -202,11 +217,14 @@ def _spec(
     )
 
 
-def _start_body(config: RunConfig, dealt: Dealt, terms: Terms) -> dict[str, Any]:
+def _start_body(
+    config: RunConfig, dealt: Dealt, terms: Terms, plans: dict[str, PrivacyPlan]
+) -> dict[str, Any]:
     rows = describe(dealt.parties)
     behaviours = {party.name: party.behaviour for party in config.party}
     regression = dealt.test.task == "regression"
-    return {
+    untold = regression or bool(plans)  # what a private party's labels are is not told
+    body: dict[str, Any] = {
         "schema": "equigrad-record-1",
         "equigrad": equigrad.__version__,
         "config_sha256": sha256_json(config.model_dump()),
@@ -215,8 +233,8 @@ def _start_body(config: RunConfig, dealt: Dealt, terms: Terms) -> dict[str, Any]
         "rounds": config.rounds,
         "parties": [row.party for row in rows],
         "records": [row.records for row in rows],
-        "classes": None if regression else [row.classes_present for row in rows],
-        "label_entropy": None if regression else [row.label_entropy for row in rows],
+        "classes": None if untold else [row.classes_present for row in rows],
+        "label_entropy": None if untold else [row.label_entropy for row in rows],
         "behaviours": [behaviours.get(row.party, "honest") for row in rows],
         "data": {
             "name": dealt.test.name,
@@ -235,3 +253,6 @@ def _start_body(config: RunConfig, dealt: Dealt, terms: Terms) -> dict[str, Any]
         },
         "settings": terms.settings.facts(),
     }
+    if plans:
+        body["privacy"] = start_facts(config, plans)
+    return body

@@ -2,7 +2,9 @@
 
 :meth:`PartyAgent.handle` is a pure function of the party's constant :class:`PartySpec`, the state
 and the request: the same request from the same state gives the same bytes, on every engine and
-after every restart. An engine keeps the states; nothing is remembered here.
+after every restart. An engine keeps the states; nothing is remembered here. A party that trains
+privately also has an account of its own, which may refuse a round and keeps its keys; a round that
+is asked for again from the same state draws from the same key and is charged once.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,9 +29,10 @@ from equigrad.federation.messages import (
 )
 from equigrad.federation.party.behaviours import Situation, make_behaviour
 from equigrad.federation.party.evaluate import evaluate
+from equigrad.federation.party.private import PrivateWork
 from equigrad.federation.party.spec import PartySpec
 from equigrad.federation.party.state import PartyState
-from equigrad.federation.party.training import LocalTrainer
+from equigrad.federation.party.training import LocalStep, LocalTrainer
 from equigrad.federation.party.upload import bounded, noised
 from equigrad.federation.streams import stream_seed, torch_stream
 from equigrad.models import (
@@ -50,13 +53,15 @@ _REWARD = "reward"
 class _Work:
     """Honest work of one round, done at most once and only if somebody asks for it."""
 
-    do: Callable[[], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
+    do: Callable[[], LocalStep]
     update: torch.Tensor | None
     optimizer: Mapping[str, torch.Tensor]
+    private: Mapping[str, Any]
 
     def __call__(self) -> torch.Tensor:
         if self.update is None:
-            self.update, self.optimizer = self.do()
+            step = self.do()
+            self.update, self.optimizer, self.private = step.update, step.optimizer, step.private
         return self.update
 
 
@@ -91,7 +96,11 @@ class PartyAgent:
         train = spec.train.to(device)
         task = spec.model_input.task
         self._labels = self._behaviour.labels(train.labels, spec.classes)
-        self._trainer = LocalTrainer(self._model, train, spec.training, task, frozen=frozen)
+        self._private: PrivateWork | None = None
+        if spec.plan is None:
+            self._trainer = LocalTrainer(self._model, train, spec.training, task, frozen=frozen)
+        else:
+            self._private = PrivateWork(self._model, train, spec, frozen=frozen)
         self._handlers: dict[type[Message], Callable[[PartyState, Any], Any]] = {
             TrainRequest: self._train,
             NormRequest: self._norm,
@@ -138,7 +147,13 @@ class PartyAgent:
             trained=None,
             memory={**memory, **reward},
             optimizer=work.optimizer,
+            private=work.private,
         )
+        told: dict[str, Any] = {}
+        if self._private is not None and work.update is not None:
+            told = self._private.tell(
+                work.private, upload, work.update, honest=update is work.update
+            )
         kind, deviation = self.spec.noise_kind, self.spec.upload_noise
         generator = self._stream("upload noise", request.round)
         return new, TrainReply(
@@ -148,8 +163,16 @@ class PartyAgent:
             records=len(self.spec.train),
             delivered=new.delivered,
             metrics=metrics,
-            noise={"kind": kind, "variance": deviation**2} if deviation else {},
+            noise=self._declared(request.round, told),
+            privacy=told,
         )
+
+    def _declared(self, round_: int, told: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the noise that the upload of a round carries on purpose."""
+        if self._private is not None:
+            return self._private.declared(round_, told)
+        kind, deviation = self.spec.noise_kind, self.spec.upload_noise
+        return {"kind": kind, "variance": deviation**2} if deviation else {}
 
     def _norm(self, state: PartyState, request: NormRequest) -> tuple[PartyState, NormReply]:
         work = self._work(state, request.round)
@@ -157,7 +180,7 @@ class PartyAgent:
         norm = float(torch.linalg.vector_norm(update, dtype=torch.float64))
         if work.update is not None:
             trained = (request.round, work.update)
-            state = replace(state, trained=trained, optimizer=work.optimizer)
+            state = replace(state, trained=trained, optimizer=work.optimizer, private=work.private)
         return state, NormReply(round=request.round, party=self.spec.name, norm=norm)
 
     def _tell_model(
@@ -174,16 +197,24 @@ class PartyAgent:
     def _standalone(
         self, state: PartyState, request: StandaloneRequest
     ) -> tuple[PartyState, StandaloneReply]:
-        weights, optimizer = self._initial, dict[str, torch.Tensor]()
+        alone = PartyState(weights=self._initial)
         for round_ in range(request.rounds):
-            generator = self._stream("standalone", round_)
-            step = self._trainer.train(weights, round_, generator, optimizer=optimizer)
-            weights, optimizer = step.weights, dict(step.optimizer)
+            if self._private is not None:
+                step = self._private.train(alone, round_, alone=True)
+            else:
+                generator = self._stream("standalone", round_)
+                step = self._trainer.train(
+                    alone.weights, round_, generator, optimizer=alone.optimizer
+                )
+            alone = replace(
+                alone, weights=step.weights, optimizer=step.optimizer, private=step.private
+            )
         return state, StandaloneReply(
             round=request.round,
             party=self.spec.name,
             records=len(self.spec.train),
-            metrics=self._measure(weights),
+            metrics=self._measure(alone.weights),
+            steps=int(alone.private.get("steps", 0)),
         )
 
     def _finish(self, state: PartyState, request: FinishRequest) -> tuple[PartyState, FinishReply]:
@@ -194,7 +225,11 @@ class PartyAgent:
             metrics=self._measure(state.weights),
             digest=vector_sha256(state.weights),
             delivered=state.delivered,
+            steps=self._spent(),
         )
+
+    def _spent(self) -> int:
+        return 0 if self._private is None else self._private.steps()
 
     def _deliver(self, state: PartyState, delivery: Delivery | None) -> PartyState:
         if delivery is None or delivery.round <= state.delivered:
@@ -209,18 +244,16 @@ class PartyAgent:
         )
 
     def _work(self, state: PartyState, round_: int) -> _Work:
-        def do() -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-            step = self._trainer.train(
-                state.weights,
-                round_,
-                self._stream("training", round_),
-                labels=self._labels,
-                optimizer=state.optimizer,
+        def do() -> LocalStep:
+            if self._private is not None:
+                return self._private.train(state, round_, labels=self._labels)
+            generator = self._stream("training", round_)
+            return self._trainer.train(
+                state.weights, round_, generator, labels=self._labels, optimizer=state.optimizer
             )
-            return step.update, step.optimizer
 
         known = state.trained[1] if state.trained and state.trained[0] == round_ else None
-        return _Work(do, known, state.optimizer)
+        return _Work(do, known, state.optimizer, state.private)
 
     def _act(
         self, state: PartyState, round_: int, gamma: float | None, work: _Work

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from equigrad.errors import ConfigError, DataError
 from equigrad.federation.config.presets import CgsvSettings
 from equigrad.federation.config.schema import ModelConfig, TrainingConfig
 from equigrad.federation.party.behaviours import make_behaviour
+from equigrad.federation.private.plan import PrivacyPlan
 from equigrad.models import ModelInput
 
 __all__ = ["PartySpec", "Records", "model_input"]
@@ -99,6 +101,12 @@ class PartySpec:
     upload_noise, noise_kind
         Standard deviation and distribution of the noise that the party adds to every entry of its
         bounded upload, and declares with it.
+    plan
+        What the party may release where it trains privately; None where it does not.
+    groups
+        ``(n,) int64``, each record's group, if the plan's clipping rule goes by groups.
+    account
+        The file of the party's own privacy account; only with a plan.
     """
 
     name: str
@@ -113,6 +121,9 @@ class PartySpec:
     device: str = "cpu"
     upload_noise: float = 0.0
     noise_kind: Literal["gaussian", "laplace"] = "gaussian"
+    plan: PrivacyPlan | None = None
+    groups: torch.Tensor | None = None
+    account: Path | None = None
 
     @property
     def classes(self) -> int:

@@ -4,9 +4,10 @@
 writes them into checkpoints.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -32,6 +33,9 @@ class PartyState:
         What the party's behaviour remembers, by name.
     optimizer
         State of the optimiser by ``"<parameter's position>/<name>"``; empty unless it is kept.
+    private
+        Private training only, as JSON holds it: the clipping rule's released state ("rule") and
+        what the last local step told of its release ("told"); empty before the first.
     """
 
     weights: torch.Tensor
@@ -40,6 +44,7 @@ class PartyState:
     trained: tuple[int, torch.Tensor] | None = None
     memory: Mapping[str, torch.Tensor] = field(default_factory=dict)
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    private: Mapping[str, Any] = field(default_factory=dict)
 
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Return the state as named tensors; :meth:`from_tensors` gives it back exactly.
@@ -54,6 +59,9 @@ class PartyState:
             tensors["trained.update"] = self.trained[1]
         tensors |= {f"memory.{name}": tensor for name, tensor in self.memory.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self.optimizer.items()}
+        if self.private:
+            text = json.dumps(self.private, sort_keys=True).encode()
+            tensors["private"] = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         return _unshared(tensors)
 
     @classmethod
@@ -75,6 +83,7 @@ class PartyState:
             trained=trained,
             memory=_below("memory.", tensors),
             optimizer=_below("optimizer.", tensors),
+            private=_table(tensors.get("private")),
         )
 
 
@@ -87,6 +96,10 @@ def _unshared(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         unshared[name] = tensor.clone() if storage in seen else tensor
         seen.add(storage)
     return unshared
+
+
+def _table(text: torch.Tensor | None) -> dict[str, Any]:
+    return {} if text is None else dict(json.loads(text.numpy().tobytes()))
 
 
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -7,8 +7,8 @@ bytes and a local step can be undone by forgetting it.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -49,11 +49,14 @@ class LocalStep:
         The flat model after training, ``(D,) float32``.
     optimizer
         The optimiser's state afterwards by name; empty unless it is to be kept.
+    private
+        Where training was private, what :attr:`PartyState.private` holds afterwards.
     """
 
     update: torch.Tensor
     weights: torch.Tensor
     optimizer: Mapping[str, torch.Tensor]
+    private: Mapping[str, Any] = field(default_factory=dict)
 
 
 def loss_function(task: Literal["classification", "regression"]) -> Loss:

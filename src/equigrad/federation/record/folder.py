@@ -114,6 +114,20 @@ class RunFolder:
         return self.path / "checkpoint"
 
     @property
+    def accounts(self) -> Path:
+        """The folder of the parties' privacy accounts (private runs only); not to be published."""
+        return self.path / "accounts"
+
+    def make_accounts(self) -> None:
+        """Make the folder of the accounts, readable by its owner alone."""
+        with writing(self.path):
+            self.accounts.mkdir(mode=0o700, exist_ok=True)
+
+    def account(self, party: str) -> Path:
+        """Return the file of one party's privacy account."""
+        return self.accounts / f"{party}.sqlite"
+
+    @property
     def metrics_csv(self) -> Path:
         """One row for each party and round."""
         return self.path / "metrics.csv"

@@ -7,7 +7,7 @@ record says elsewhere: norms of uploads and rewards, sizes, the announced bound.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class Judge:
         self._energy: dict[str, tuple[float, float]] = {}
         self._announced: Mapping[str, Any] = {}
         self._trained: Mapping[str, Any] = {}
+        self._declared: Sequence[Mapping[str, Any]] | None = None
         self._evidence: Evidence
         self._appraisal: Appraisal
         self._aggregate = (0.0, 0.0)
@@ -88,9 +89,14 @@ class Judge:
         gamma = gamma_at(line.round or 0, rounds, first, end)
         same(line, "gamma", body["gamma"], gamma, self.result)
 
-    def train(self, line: Line) -> None:
-        """Take note of who answered with what."""
+    def train(self, line: Line, declared: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Take note of who answered with what.
+
+        ``declared`` is the noise that each of them declared, where it differs from round to round
+        (private training); None: what the run file says.
+        """
         self._trained = line.body
+        self._declared = declared
 
     def appraise(self, line: Line) -> None:
         """Judge the round again and compare every number."""
@@ -155,6 +161,8 @@ class Judge:
         self.result.count("reward norms", len(known))
         self._check_overlap(line, gram, overlap, energy)
         declared = [self._noise.get(party, {}) for party in parties]
+        if self._declared is not None:
+            declared = [dict(noise) for noise in self._declared]
         noise = plain(declared) if any(declared) else None
         same(line, "declared noise", body["noise"], noise, self.result)
         return Evidence(

@@ -23,6 +23,7 @@ from equigrad.federation.record.checkpoint import load_checkpoint
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.record.judge import Judge
 from equigrad.federation.record.models import check_models
+from equigrad.federation.record.releases import ReleaseChecker
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -126,6 +127,10 @@ class _Walk:
         self.model_digest: str | None = None
         self._members = Membership(start.body["parties"], config.party)
         self._judge = Judge(config, start, result)
+        self._releases: ReleaseChecker | None = None
+        if config.privacy.private:
+            bounding = self._judge.settings.bounding if config.method == "cgsv" else "clip"
+            self._releases = ReleaseChecker(config, start, bounding, result)
         self._round = -1
         self._due = "announce"
         self._announced: Mapping[str, Any] = {}
@@ -179,6 +184,10 @@ class _Walk:
     def _aside(self, line: Line) -> None:
         if self._due != "announce" or self.result.finished:
             raise fault(line, "expected no such line here")
+        if self._releases is not None:
+            {"standalone": self._releases.standalone, "finish": self._releases.finish}[line.stage](
+                line
+            )
         if line.stage == "finish":
             self.result.finished = True
             self.finish = line
@@ -210,8 +219,12 @@ class _Walk:
             same(line, "members", len(body[key]), len(present), self.result)
         if not all(_is_digest(digest) for digest in body["uploads"]):
             raise fault(line, "expected the SHA-256 of every upload")
+        declared = None
+        if self._releases is not None:
+            self._releases.train(line, self._announced["gamma"])
+            declared = self._releases.declared
         if self.result.recomputed:
-            self._judge.train(line)
+            self._judge.train(line, declared)
         self._due = "announce" if quorum["void"] else "appraise"
 
     def _settled(self, line: Line) -> None:

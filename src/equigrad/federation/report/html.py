@@ -15,7 +15,7 @@ from equigrad.federation.config.schema import PartyConfig
 from equigrad.federation.report.flags import flag_spans
 from equigrad.federation.report.inline import inline_svg
 from equigrad.federation.report.plots.canvas import Plot
-from equigrad.federation.report.rows import party_rows
+from equigrad.federation.report.rows import PartyRow, party_rows
 from equigrad.federation.report.story import Run
 from equigrad.federation.report.summary import summarise_run
 from equigrad.reward import REWARD_RULES
@@ -49,6 +49,7 @@ def report_html(
         spans=flag_spans(run),
         plots=[(plot, inline_svg(plot)) for plot in plots],
         values=_values(run),
+        releases=_releases(run, rows),
         mask=_described(REWARD_RULES, run.mask),
         simulated=[row for row in rows if row.behaviour != "honest"],
         troubled=[row for row in rows if row.absent or row.refused or row.excluded],
@@ -79,6 +80,26 @@ def _environment(run: Run) -> Environment:
     environment.filters["points"] = _points
     environment.filters["number"] = _number
     return environment
+
+
+def _releases(run: Run, rows: Sequence[PartyRow]) -> list[dict[str, Any]]:
+    """Return what each party released, one line each; empty without private training."""
+    if not run.privacy:
+        return []
+    plans = run.privacy["parties"]
+    return [
+        {
+            "party": row.party,
+            "records": row.records,
+            "rate": plans[row.party]["event"]["sampling_rate"],
+            "noise": plans[row.party]["event"]["noise_multiplier"],
+            "steps": run.steps.get(row.party, 0),
+            "epsilon": row.epsilon,
+            "budget": row.budget,
+            "refused": sum(r.absent.get(row.party) == "budget" for r in run.rounds),
+        }
+        for row in rows
+    ]
 
 
 def _values(run: Run) -> dict[str, Any]:

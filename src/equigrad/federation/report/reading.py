@@ -61,6 +61,8 @@ def _take(run: Run, stage: str, round_: int | None, body: Mapping[str, Any]) -> 
         if body.get("C") is not None:
             for earlier in run.rounds:
                 earlier.gram = None
+        if stage == "train":
+            _releases(run, body)
         if stage in _BY_ROUND:
             _BY_ROUND[stage](run.rounds[round_], body)
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
@@ -74,11 +76,16 @@ def _start(run: Run, body: Mapping[str, Any]) -> None:
 
 def _standalone(run: Run, body: Mapping[str, Any]) -> None:
     run.standalone = _measures(body)
+    pairs = zip(_names(body.get("parties")), body.get("steps") or (), strict=False)
+    run.steps |= {party: int(steps) for party, steps in pairs}
 
 
 def _finish(run: Run, body: Mapping[str, Any]) -> None:
     run.final = _measures(body)
     run.finished = True
+    privacy = body.get("privacy") or {}
+    run.steps |= {party: int(n) for party, n in privacy.get("steps", {}).items()}
+    run.epsilon = {party: float(spent) for party, spent in privacy.get("epsilon", {}).items()}
     if body.get("coordinator") is not None:
         run.coordinator = _measure(body["coordinator"])
 
@@ -99,6 +106,12 @@ def _train(round_: Round, body: Mapping[str, Any]) -> None:
     }
     round_.void = bool(body.get("quorum", {}).get("void", False))
     round_.settled = round_.void
+
+
+def _releases(run: Run, body: Mapping[str, Any]) -> None:
+    for party, told in zip(_names(body.get("parties")), body.get("privacy") or (), strict=False):
+        if told is not None:
+            run.steps[party] = int(told["steps"])
 
 
 def _appraise(round_: Round, body: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from equigrad.federation.private.spending import spent_by_party
 from equigrad.federation.report.flags import FlagSpan, flag_spans
 from equigrad.federation.report.story import Run
 
@@ -41,6 +42,8 @@ class PartyRow:
         Rounds in which it was a member without an answer, with a refused one, or excluded.
     flags
         The flags raised against it.
+    epsilon, budget
+        Private runs: what its account has spent, and its limit.
     """
 
     party: str
@@ -62,6 +65,8 @@ class PartyRow:
     refused: int = 0
     excluded: int = 0
     flags: tuple[FlagSpan, ...] = ()
+    epsilon: float | None = None
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ def party_rows(run: Run) -> list[PartyRow]:
     for span in flag_spans(run):
         flags[span.party].append(span)
     last = run.valued
+    spent = _spent(run)
     rows = []
     for party in parties:
         alone = run.standalone[party].score if party in run.standalone else None
@@ -129,9 +135,18 @@ def party_rows(run: Run) -> list[PartyRow]:
             refused=states["refused"],
             excluded=states["excluded"],
             flags=tuple(flags[party]),
+            epsilon=spent.get(party),
+            budget=run.privacy["parties"][party]["epsilon"] if run.privacy else None,
         )
         rows.append(row)
     return rows
+
+
+def _spent(run: Run) -> dict[str, float]:
+    """Return each party's epsilon: as the record's end says, or worked out if it has none."""
+    if not run.privacy or run.epsilon:
+        return run.epsilon
+    return spent_by_party(run.privacy, run.steps)
 
 
 def round_rows(run: Run) -> list[RoundRow]:

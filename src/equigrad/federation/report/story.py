@@ -103,7 +103,8 @@ class Run:
     """A whole record: its start, its rounds in order, its end if it has one.
 
     ``standalone`` and ``final`` hold what was measured; ``coordinator`` the coordinator's own
-    model. ``head`` seals all ``lines`` lines read.
+    model. ``steps`` and ``epsilon`` are what the parties' privacy accounts hold and what it costs
+    (private runs; the cost once the run has its end). ``head`` seals all ``lines`` lines read.
     """
 
     start: Mapping[str, Any] = field(default_factory=dict)
@@ -112,6 +113,8 @@ class Run:
     final: dict[str, Measure] = field(default_factory=dict)
     coordinator: Measure | None = None
     finished: bool = False
+    steps: dict[str, int] = field(default_factory=dict)
+    epsilon: dict[str, float] = field(default_factory=dict)
     head: str = ZERO_HASH
     lines: int = 0
 
@@ -124,6 +127,11 @@ class Run:
     def regression(self) -> bool:
         """Whether scores are R^2 rather than accuracies."""
         return bool(self.start.get("data", {}).get("task") == "regression")
+
+    @property
+    def privacy(self) -> Mapping[str, Any]:
+        """What was agreed on private training; empty without it."""
+        return self.start.get("privacy") or {}
 
     @property
     def audited(self) -> bool:

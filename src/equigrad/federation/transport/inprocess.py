@@ -31,7 +31,7 @@ import torch
 from safetensors.torch import load, load_file, save, save_file
 
 from equigrad._validate import choice, positive, positive_int
-from equigrad.errors import RecordError
+from equigrad.errors import BudgetExceededError, RecordError
 from equigrad.federation.messages import Failure, Message, from_bytes, to_bytes
 from equigrad.federation.party import PartyAgent, PartySpec, PartyState
 from equigrad.federation.transport.base import Transport
@@ -176,6 +176,8 @@ class InProcessTransport(Transport):
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             return party, Failure(party, "lost", "the worker process died")
+        if isinstance(error, BudgetExceededError):
+            return party, Failure(party, "budget", str(error))
         if error is not None:
             return party, Failure(party, "raised", f"{type(error).__name__}: {error}")
         state, reply = future.result()
