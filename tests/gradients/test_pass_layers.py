@@ -79,7 +79,7 @@ def convolutions(draw):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(drawn_layer=convolutions(), batch=sizes, workspace=workspaces, seed=seeds)
 def test_convolution(drawn_layer, batch, workspace, seed):
     layer, shape = drawn_layer
