@@ -35,8 +35,8 @@ FINE: Final = 1e-4  # discretisation of every reported figure
 COARSE: Final = 1e-3  # discretisation while searching
 
 _MOST_BUCKETS: Final = 2**21  # of one privacy loss distribution: 16 MiB, about five seconds
-_HOPELESS: Final = 1000.0  # epsilon above which distributions are not worth their time
-_ROUGH_ORDERS: Final = (1.01, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 9.0, 17.0, 33.0, 65.0, 129.0)
+_HOPELESS: Final = 2000.0  # epsilon above which distributions are not worth their time
+_ROUGH_ORDERS: Final = (2, 3, 5, 9, 17, 33, 65, 129)  # whole numbers: quick and never unstable
 _ROUGH_DELTA: Final = 1e-15  # mass that dp-accounting cuts from a composed distribution
 
 

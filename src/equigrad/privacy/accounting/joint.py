@@ -3,7 +3,8 @@
 A private step releases a noisy gradient sum and, under an adaptive rule, noisy counts, both
 computed on the *same* sampled batch. They are one query. Divided by its own noise, the whole of it
 moves by ``sqrt(sigma^-2 + sum_j (Delta_j / sigma_j)^2)`` when one record comes or goes, as if
-one Gaussian of multiplier ``sigma_eff = (sigma^-2 + sum_j (Delta_j / sigma_j)^2)^(-1/2)`` were used.
+one Gaussian of multiplier ``sigma_eff = (sigma^-2 + sum_j (Delta_j / sigma_j)^2)^(-1/2)`` had been
+used: that is what it costs.
 For half-shifted counts (Delta = 1/2) this is Theorem 1 of Andrew et al., NeurIPS 2021. Charging the
 two as independently sampled mechanisms would report too little.
 

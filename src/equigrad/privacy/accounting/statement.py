@@ -1,8 +1,8 @@
 """The privacy statement: what is promised, to whom, and what is not.
 
 Everything that shows an epsilon takes it from here, so that a test run with seeded noise carries
-its mark wherever it appears. Neighbours: ``epsilon`` computes the figure, the trainer, the command line
-and the report print the lines.
+its mark wherever it appears. Neighbours: ``epsilon`` computes the figure, the trainer, the command
+line and the report print the lines.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,0 +1,407 @@
+"""The privacy account: a limit, what was charged to it, and the refusal of what does not fit.
+
+A charge is made before its release, and is on the disk when the call returns; a refusal writes
+nothing. So whatever happens in between, the account never shows less than what was released.
+Neighbours: ``equigrad.privacy.accounting`` prices events, ``runs`` charges training runs step by
+step, ``store`` keeps the file.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import Connection, insert, select, update
+
+from equigrad._validate import choice, positive, positive_int
+from equigrad.errors import BudgetExceededError, ConfigError, PrivacyError
+from equigrad.privacy.account.chain import Entry, first_link
+from equigrad.privacy.account.runs import AccountRun
+from equigrad.privacy.account.schema import account as account_table
+from equigrad.privacy.account.schema import entries as entries_table
+from equigrad.privacy.account.schema import head as head_table
+from equigrad.privacy.account.schema import run_keys
+from equigrad.privacy.account.state import State, StepCharge
+from equigrad.privacy.account.store import Store
+from equigrad.privacy.accounting import (
+    PrivacyEvent,
+    PrivacyStatement,
+    epsilon,
+    most_steps,
+    privacy_statement,
+)
+from equigrad.privacy.accounting.epsilon import ACCOUNTANTS, COARSE, checked_delta
+
+__all__ = ["PrivacyAccount"]
+
+T = TypeVar("T")
+
+_TRIES: Final = 20  # prices made without the lock before one is made with it
+
+
+class PrivacyAccount:
+    """A budget of (epsilon, delta) for one owner's records, kept in one SQLite file.
+
+    Guarantees, for any number of threads and processes that charge at once, and for a process that
+    is killed at any instant: what is charged, with what unfinished runs have reserved, never costs
+    more than the limit; a charge that returned is never lost; a refused charge changes nothing; no
+    entry is ever changed or removed. What happened to the file outside is noticed where the hash
+    chain shows it (see ``head``).
+
+    Use :meth:`open`. An account is a context manager.
+
+    Attributes
+    ----------
+    path, owner, epsilon, delta, accountant
+        The file, whose records they are, the limit, and the accountant that prices it.
+    """
+
+    def __init__(
+        self, store: Store, owner: str, limit: tuple[float, float], accountant: str
+    ) -> None:
+        self._store = store
+        self.path = store.path
+        self.owner = owner
+        self.epsilon, self.delta = limit
+        self.accountant = accountant
+        self._state = State(first_link(owner, *limit, accountant))
+        self._last: StepCharge | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        owner: str | None = None,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        accountant: str | None = None,
+        timeout: float = 30.0,
+    ) -> Self:
+        """Open the account in ``path``, or make it if owner, epsilon and delta are given.
+
+        Parameters
+        ----------
+        path
+            The file, on a local disk. It is readable and writable for its owner only.
+        owner
+            Whose records the account speaks of.
+        epsilon, delta
+            The limit: epsilon > 0, delta in (0, 1).
+        accountant
+            ``"pld"`` (default of a new account) or ``"rdp"``.
+        timeout
+            Seconds to wait for other writers, > 0.
+
+        Raises
+        ------
+        ConfigError
+            If an argument is impossible.
+        PrivacyError
+            If the file belongs to another owner or has another limit; if it is missing and the
+            limit is not given; if it is locked, damaged, changed by hand, or no account.
+        """
+        wanted: dict[str, Any] = {
+            "owner": owner,
+            "epsilon": None if epsilon is None else float(positive("epsilon", epsilon)),
+            "delta": None if delta is None else float(checked_delta(delta)),
+            "accountant": accountant and choice("accountant", accountant, ACCOUNTANTS),
+        }
+        complete = owner is not None and epsilon is not None and delta is not None
+        store = Store(Path(path), timeout=positive("timeout", timeout), create=complete)
+        if store.is_new:
+            _create(store, {**wanted, "accountant": accountant or "pld"})
+        found = _limits(store, wanted)
+        opened = cls(store, found["owner"], (found["epsilon"], found["delta"]), found["accountant"])
+        with store.transaction(write=False) as connection:
+            store.check_triggers(connection)
+            opened._advance(connection)
+        return opened
+
+    # --- what was charged -----------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, after checking the chain from its beginning."""
+        first = State(first_link(self.owner, self.epsilon, self.delta, self.accountant))
+        with self._store.transaction(write=False) as connection:
+            return list(_read(connection, first))
+
+    def events(self) -> list[PrivacyEvent]:
+        """Return what was charged: one event for each release and each run."""
+        return self._look(State.spent)
+
+    def reserved(self) -> list[PrivacyEvent]:
+        """Return what was charged together with all steps that unfinished runs may still charge."""
+        return self._look(State.committed)
+
+    def spent(self) -> float:
+        """Return the epsilon, at the account's delta, of all that was charged."""
+        return epsilon(self.events(), self.delta, accountant=self.accountant)
+
+    def remaining(self) -> float:
+        """Return the limit minus the epsilon of all that was charged or is reserved; at least 0."""
+        committed = epsilon(self.reserved(), self.delta, accountant=self.accountant)
+        return max(0.0, self.epsilon - committed)
+
+    def statement(self) -> PrivacyStatement:
+        """Return what all releases together promise."""
+        return privacy_statement(self.events(), self.delta, accountant=self.accountant)
+
+    def head(self) -> tuple[int, str]:
+        """Return number and hash of the last entry, to be kept outside of the file."""
+        return self._look(lambda state: (state.seq, state.chain.hex()))
+
+    # --- charging -------------------------------------------------------------------------------
+
+    def charge(self, event: PrivacyEvent, label: str | None = None) -> Entry:
+        """Charge a release, before it happens.
+
+        Many equal small releases are cheaper as a run (:meth:`begin_run`): a release is priced by
+        the accountant (tenths of a second), a step of a run is not (milliseconds).
+
+        Raises
+        ------
+        BudgetExceededError
+            If the account would hold more than its limit. Nothing was written.
+        PrivacyError
+            If the file cannot be written or trusted, or the accountant cannot account the event.
+        """
+        positive_int("event.steps", event.steps)
+        text = event.label if label is None else label
+        with self._fitting(event, _steps(event.steps)) as connection:
+            return self._append(connection, "release", event=event, label=text)
+
+    def begin_run(
+        self,
+        event: PrivacyEvent,
+        *,
+        name: str,
+        key: bytes | None = None,
+        steps: int | None = None,
+        label: str | None = None,
+    ) -> AccountRun:
+        """Reserve steps for a run, which then charges each of them before its batch is drawn.
+
+        Parameters
+        ----------
+        event
+            The event of one step (its own number of steps does not matter).
+        name
+            A name that no run of the account has had.
+        key
+            The run's noise key, kept in the account until :meth:`AccountRun.end`.
+        steps
+            Steps to reserve, >= 1; None for as many as fit (nothing is then left for others until
+            the run ends).
+        label
+            Words for the reader.
+
+        Raises
+        ------
+        ConfigError
+            If the name was used.
+        BudgetExceededError
+            If the steps do not fit; the message says how many would. Nothing was written.
+        PrivacyError
+            As for :meth:`charge`.
+        """
+        if self._look(lambda state: name in state.runs):
+            raise ConfigError(
+                f"Expected a new name for the run, got {name!r}, which the account holds already. "
+                "Resume that run, or choose another name."
+            )
+        count = self._room(event) if steps is None else positive_int("steps", steps)
+        planned = event.with_steps(count)
+        text = event.label if label is None else label
+        with self._fitting(planned, _steps(count)) as connection:
+            if name in self._state.runs:
+                raise ConfigError(f"Expected a new name for the run, got {name!r}, taken just now.")
+            self._append(connection, "begin", run=name, event=planned, label=text)
+            if key is not None:
+                connection.execute(insert(run_keys).values(run=name, key=bytes(key)))
+        return AccountRun(self, name)
+
+    def resume_run(self, name: str) -> AccountRun:
+        """Return a run that has not ended.
+
+        Raises
+        ------
+        PrivacyError
+            If the account holds no such run, or the run has ended.
+        """
+        names = self.unfinished()
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise PrivacyError(
+                f"Expected an unfinished run of the account ({known}), got {name!r}. Begin it."
+            )
+        return AccountRun(self, name)
+
+    def unfinished(self) -> list[str]:
+        """Return the names of the runs that have not ended."""
+        return self._look(lambda s: [name for name, run in s.runs.items() if not run.ended])
+
+    def close(self) -> None:
+        """Close the file; another call opens it again."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- within transactions --------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Give a connection that holds the write lock, with the state up to date."""
+        try:
+            with self._store.transaction() as connection:
+                self._advance(connection)
+                yield connection
+        except BaseException:
+            self._forget()
+            raise
+
+    @contextmanager
+    def _fitting(self, event: PrivacyEvent, what: str) -> Iterator[Connection]:
+        """Give a write transaction in which ``event`` is known to fit.
+
+        Prices are made without the lock, and made again if the account changed meanwhile.
+        """
+        for attempt in range(_TRIES + 1):
+            version, committed = self._look(lambda state: (state.version, state.committed()))
+            if attempt < _TRIES:
+                self._price(committed, event, what)
+            with self._writing() as connection:
+                if attempt == _TRIES:
+                    self._price(self._state.committed(), event, what)
+                elif self._state.version != version:
+                    continue
+                yield connection
+                return
+
+    def _price(self, committed: Sequence[PrivacyEvent], event: PrivacyEvent, what: str) -> None:
+        """Raise ``BudgetExceededError`` unless ``event`` fits on top of ``committed``."""
+        together = [*committed, event]
+        options: dict[str, Any] = {"accountant": self.accountant}
+        if self.accountant == "pld":  # a coarse price is higher: enough to accept
+            coarse = epsilon(together, self.delta, discretization=COARSE, **options)
+            if coarse <= self.epsilon:
+                return
+        price = epsilon(together, self.delta, **options)
+        if not price <= self.epsilon:
+            held = epsilon(committed, self.delta, **options)
+            fit = most_steps(
+                event, self.epsilon, self.delta, spent=committed, at_most=event.steps, **options
+            )
+            raise BudgetExceededError(
+                f"Expected a release within epsilon={self.epsilon:g} at delta={self.delta:g}, got "
+                f"{what} that would raise the account of {self.owner} from {held:.4g} to "
+                f"{price:.4g}. Of these steps {fit} would fit; use more noise or fewer steps."
+            )
+
+    def _room(self, event: PrivacyEvent) -> int:
+        """Return how many steps of ``event`` fit, at least 1."""
+        count = most_steps(
+            event,
+            self.epsilon,
+            self.delta,
+            accountant=self.accountant,
+            spent=self.reserved(),
+        )
+        return max(count, 1)  # one step that does not fit is refused with all the numbers
+
+    def _append(self, connection: Connection, kind: str, **values: Any) -> Entry:
+        """Write the next entry, within a write transaction whose state is up to date."""
+        entry = Entry.link(self._state.chain, self._state.seq + 1, kind, **values)
+        connection.execute(insert(entries_table).values(**entry.row()))
+        connection.execute(update(head_table).values(seq=entry.seq, chain=entry.chain))
+        self._last = self._state.add(entry)
+        return entry
+
+    def _charge_step(self, connection: Connection, name: str, **values: Any) -> StepCharge:
+        """Write a step's entry and return its charge."""
+        self._append(connection, "step", run=name, **values)
+        charge = self._last
+        if charge is None:
+            raise PrivacyError(f"Expected a step of run {name!r} to be charged, got none.")
+        return charge
+
+    def _advance(self, connection: Connection) -> None:
+        """Take in, and check, what was written since the last look."""
+        for _ in _read(connection, self._state):
+            pass
+        row = connection.execute(select(head_table.c.seq, head_table.c.chain)).one_or_none()
+        if row is None or (row.seq, row.chain) != (self._state.seq, self._state.chain):
+            raise PrivacyError(
+                f"Expected the account {self.path} to end with entry "
+                f"{'?' if row is None else row.seq}, got entry {self._state.seq}. Entries were "
+                "removed by hand: restore the file from a copy, and do not release anything."
+            )
+
+    def _look(self, reader: Callable[[State], T]) -> T:
+        """Return what ``reader`` finds in the state, after a look at the file."""
+        try:
+            with self._store.transaction(write=False) as connection:
+                self._advance(connection)
+                return reader(self._state)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Start over from the file next time: what is in memory may not have been written."""
+        self._state = State(first_link(self.owner, self.epsilon, self.delta, self.accountant))
+
+
+def _steps(count: int) -> str:
+    """Return a number of steps in words."""
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+def _read(connection: Connection, state: State) -> Iterator[Entry]:
+    """Yield the entries after ``state``, each checked and taken in."""
+    query = (
+        select(entries_table).where(entries_table.c.seq > state.seq).order_by(entries_table.c.seq)
+    )
+    for row in connection.execute(query).mappings():
+        entry = Entry.read(state.chain, dict(row))
+        state.add(entry)
+        yield entry
+
+
+def _create(store: Store, limits: dict[str, Any]) -> None:
+    """Make the tables, unless somebody else was quicker."""
+    with store.transaction() as connection:
+        if not store.is_empty(connection):
+            return
+        store.create_tables(connection)
+        connection.execute(insert(account_table).values(id=1, **limits))
+        chain = first_link(**limits)
+        connection.execute(insert(head_table).values(id=1, seq=0, chain=chain))
+
+
+def _limits(store: Store, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return owner and limit as stored; raise unless they are those wanted."""
+    with store.transaction(write=False) as connection:
+        row = connection.execute(select(account_table)).mappings().one_or_none()
+    if row is None:
+        raise PrivacyError(f"Expected owner and limit in {store.path}, got none. Restore a copy.")
+    for name, value in wanted.items():
+        found = row[name]
+        same = math.isclose(found, value, rel_tol=0) if isinstance(value, float) else found == value
+        if value is not None and not same:
+            raise PrivacyError(
+                f"Expected the account in {store.path} to have {name}={value!r}, got "
+                f"{name}={found!r}. An account keeps its owner and limit; use another file."
+            )
+    return dict(row)
