@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from equigrad.cli.audit import audit
 from equigrad.cli.compare import compare
 from equigrad.cli.data import data_app
 from equigrad.cli.init import init
@@ -19,6 +20,7 @@ from equigrad.cli.report import report
 from equigrad.cli.resume import resume
 from equigrad.cli.run import run
 from equigrad.cli.strategies import strategies
+from equigrad.cli.train import train
 from equigrad.cli.verify import verify
 from equigrad.errors import EquigradError
 
@@ -28,7 +30,8 @@ _HELP = """
 Fair collaborative machine learning: several parties train one model, and each gets back a model as
 good as what it gave.
 
-Start with: [bold]equigrad init my.toml[/], then [bold]equigrad run my.toml[/].
+Start with: [bold]equigrad init my.toml[/], then [bold]equigrad run my.toml[/]. One owner alone
+trains privately with [bold]equigrad train[/].
 """
 
 _EXIT_CODES = (
@@ -52,6 +55,8 @@ for _name, _command in (
     ("report", report),
     ("verify", verify),
     ("compare", compare),
+    ("train", train),
+    ("audit", audit),
 ):
     app.command(_name)(_command)
 app.add_typer(data_app, name="data")

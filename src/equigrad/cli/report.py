@@ -8,6 +8,7 @@ import typer
 from equigrad.cli.complete import run_folders
 from equigrad.cli.run import JsonOption
 from equigrad.cli.story import tell
+from equigrad.cli.train_story import tell_training
 
 __all__ = ["report"]
 
@@ -18,10 +19,18 @@ def report(
 ) -> None:
     """Write metrics, plots and report.html from the record, and show the table of parties.
 
-    Works for a run that is still going on, or was stopped.
+    Works for a run that is still going on, or was stopped, and for private trainings.
 
     Example: [bold]equigrad report runs/consortium[/]
     """
+    from equigrad.steward.folder import is_training
+
+    if is_training(folder):
+        from equigrad.steward.report import write_report as write_training
+
+        write_training(folder)
+        tell_training(folder, as_json=as_json)
+        return
     from equigrad.federation.report import write_report
 
     write_report(folder)

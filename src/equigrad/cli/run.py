@@ -15,7 +15,7 @@ from equigrad.errors import ConfigError
 if TYPE_CHECKING:
     from equigrad.federation.progress import ProgressListener
 
-__all__ = ["JsonOption", "QuietOption", "go_on", "run"]
+__all__ = ["JsonOption", "QuietOption", "free_folder", "go_on", "run"]
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 JsonOption = Annotated[
@@ -74,7 +74,7 @@ def run(
 
     config = load_config(file, settings or ())
     source = read_text(file)
-    target = folder if folder is not None else _free_folder(config.name)
+    target = folder if folder is not None else free_folder(config.name)
 
     def work(listener: "ProgressListener") -> Path:
         from equigrad.federation.runner import run as start
@@ -108,7 +108,7 @@ def _finish(
     tell(done, as_json=as_json)
 
 
-def _free_folder(name: str) -> Path:
+def free_folder(name: str) -> Path:
     """Return ``runs/NAME``, or ``runs/NAME-2`` and so on: the first that does not exist."""
     folder = Path("runs") / name
     number = 1

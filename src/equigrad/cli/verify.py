@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from equigrad.cli.complete import run_folders
 from equigrad.cli.output import emit_json, note, show_table
 from equigrad.cli.run import JsonOption
 from equigrad.errors import VerificationError
+
+if TYPE_CHECKING:
+    from equigrad.federation.record.agreement import VerifyResult
 
 __all__ = ["verify"]
 
@@ -23,16 +26,20 @@ def verify(
 ) -> None:
     """Recompute everything that can be recomputed from a record, and compare.
 
+    Of a run: values, reputations and rewards. Of a private training: epsilon from the events, the
+    cost of privacy from the measurements.
+
     Fails (exit code 1) if anything was changed after the run: a digit, a line, the order of lines.
     Checked are record, configuration and models; metrics, plots and report are not: they follow
     from the record, and [bold]equigrad report[/] writes them anew.
 
     Example: [bold]equigrad verify runs/consortium[/]
     """
-    from equigrad.federation.record.verify import verify as recompute
+    from equigrad.steward.folder import is_training
 
+    training = is_training(folder)
     try:
-        result = recompute(folder, head=head)
+        result = _recomputed(folder, head, training=training)
     except VerificationError as error:
         if as_json:
             emit_json({"folder": str(folder), "holds": False, "problem": str(error)})
@@ -50,4 +57,16 @@ def verify(
         note("Recomputed numbers agree within rounding: the run was made on another platform.")
     if not result.finished:
         note(f"The run is not finished. Go on with: equigrad resume {folder}")
-    note(f"The record of {result.rounds} rounds holds. Its head: {result.head}")
+    told = "" if training else f" of {result.rounds} rounds"
+    note(f"The record{told} holds. Its head: {result.head}")
+
+
+def _recomputed(folder: Path, head: str | None, *, training: bool) -> "VerifyResult":
+    """Verify the folder as what it is."""
+    if training:
+        from equigrad.steward.verify import verify_training
+
+        return verify_training(folder, head=head)
+    from equigrad.federation.record.verify import verify as recompute
+
+    return recompute(folder, head=head)

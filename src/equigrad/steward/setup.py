@@ -1,0 +1,276 @@
+"""From settings to everything a private training needs; nothing is written or charged here.
+
+Neighbours: :mod:`equigrad.steward.material` (records and groups) and :mod:`equigrad.steward.run`,
+which plays the training.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+import equigrad
+from equigrad._validate import known_options
+from equigrad.errors import BudgetExceededError, PrivacyError
+from equigrad.federation.party.optimizer import make_optimizer
+from equigrad.federation.streams import stream_seed
+from equigrad.models import (
+    build_model,
+    check_model,
+    flatten,
+    layer_sizes,
+    parameter_names,
+    vector_sha256,
+)
+from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
+from equigrad.privacy.clipping import CLIPPING_RULES
+from equigrad.privacy.training import PrivateTrainer
+from equigrad.steward.config import TrainSettings
+from equigrad.steward.diagnosis import StepDiagnostics
+from equigrad.steward.material import Material, prepare_material
+
+__all__ = ["DEFAULT_EPOCHS", "Setup", "collected", "prepare", "rule_options", "statement_body"]
+
+DEFAULT_EPOCHS = 20.0
+"""Expected passes over the training records where neither epochs nor steps are set."""
+
+_DEFAULT_CLIP = 1.0
+_NOT_COVERED = (
+    "accuracy and loss on the test records",
+    "the number of training records and the names of the groups, which are taken for public",
+)
+
+
+@dataclass(eq=False)
+class Setup:
+    """A training, ready to be played.
+
+    Attributes
+    ----------
+    settings
+        As checked.
+    material
+        Records and groups.
+    model, optimizer, loss
+        The initial model and what moves it.
+    diagnostics
+        What looks into the steps, None if nothing does.
+    warnings
+        Sentences for whoever watches.
+    """
+
+    settings: TrainSettings
+    material: Material
+    model: nn.Module
+    optimizer: Optimizer
+    loss: nn.CrossEntropyLoss
+    diagnostics: StepDiagnostics | None
+    warnings: list[str] = field(default_factory=list)
+
+    def begin(self, **more: Any) -> PrivateTrainer:
+        """Return a new trainer; ``more`` are options of it that no setting has.
+
+        Raises
+        ------
+        ConfigError, DataError, ModelError
+            For what a private training cannot take.
+        BudgetExceededError
+            If the noise asked for is too little for the budget, or an account has no step left.
+        """
+        privacy, training = self.settings.privacy, self.settings.training
+        epochs = DEFAULT_EPOCHS if training.steps is None else None
+        options: dict[str, Any] = {
+            "rule": privacy.rule,
+            "rule_options": rule_options(privacy.rule, privacy.options),
+            "delta": privacy.delta,
+            "steps": training.steps,
+            "epochs": epochs if training.epochs is None else training.epochs,
+            "public_batch_size": privacy.expected_batch,
+            "max_physical": privacy.max_physical,
+            "secure_noise": privacy.noise_form == "rounded",
+            "accountant": privacy.accountant,
+            "n_groups": self.n_groups,
+            "account_label": self.settings.name,
+            "test_seed": self.test_seed,
+        }
+        if privacy.noise_multiplier is None:
+            options["target_epsilon"] = privacy.epsilon
+        else:
+            options["noise_multiplier"] = privacy.noise_multiplier
+        with collected(self.warnings):
+            trainer = PrivateTrainer(**(self._given | options | more))
+        self._within_budget(trainer)
+        return trainer
+
+    def go_on(self, folder: Path, **more: Any) -> PrivateTrainer:
+        """Return the trainer that was saved in ``folder``."""
+        with collected(self.warnings):
+            return PrivateTrainer.resume(folder, **self._given, **more)
+
+    @property
+    def n_groups(self) -> int | None:
+        """Declared number of groups."""
+        return None if self.material.groups is None else len(self.material.groups.names)
+
+    @property
+    def test_seed(self) -> int | None:
+        """Seed of a rehearsal's noise, None for a private training."""
+        if self.settings.privacy.noise == "secret":
+            return None
+        return stream_seed(self.settings.seed, "rehearsal") >> 1
+
+    def start_body(self, trainer: PrivateTrainer) -> dict[str, Any]:
+        """Return the body of the record's first line; all of it public or released."""
+        settings, material = self.settings, self.material
+        groups = material.groups
+        planned = self.planned(trainer)
+        return {
+            "equigrad": equigrad.__version__,
+            "steps": trainer.settings.steps,
+            "seed": settings.seed,
+            "data": {
+                "name": material.name,
+                "records": len(material.train),
+                "test_records": len(material.test),
+                "classes": list(material.classes),
+                "shape": list(material.model_input.shape),
+                "attribute": None if groups is None else groups.attribute,
+                "groups": None if groups is None else list(groups.names),
+                "notes": list(material.notes),
+            },
+            "model": {
+                "factory": settings.model.factory,
+                "names": parameter_names(self.model),
+                "parameters": sum(layer_sizes(self.model)),
+                "initial_sha256": vector_sha256(flatten(self.model)),
+            },
+            "event": planned.to_json(),
+            "statement": statement_body(self.statement(trainer, [planned])),
+            "twin": {"lr": self.twin_lr} if settings.fairness.paired else None,
+            "diagnostics": settings.fairness.diagnostics,
+        }
+
+    def planned(self, trainer: PrivateTrainer) -> PrivacyEvent:
+        """Return the event of all planned steps together.
+
+        Raises
+        ------
+        PrivacyError
+            If the trainer makes no noise.
+        """
+        if trainer.event is None:
+            raise PrivacyError("Expected a training with noise, got none. Set a budget.")
+        return trainer.event.with_steps(trainer.settings.steps)
+
+    @property
+    def twin_lr(self) -> float:
+        """Learning rate of the non-private twin."""
+        chosen = self.settings.fairness.paired_lr
+        return self.settings.training.lr if chosen is None else chosen
+
+    def statement(self, trainer: PrivateTrainer, events: list[PrivacyEvent]) -> PrivacyStatement:
+        """Return what ``events`` promise, with what this training shows beside."""
+        more = list(_NOT_COVERED)
+        if self.settings.fairness.paired:
+            more.append("figures of the twin, which was trained without any protection")
+        if self.diagnostics is not None:
+            more.append("misalignment and excessive-risk terms recorded during training")
+        return privacy_statement(
+            events,
+            trainer.settings.delta,
+            accountant=trainer.settings.accountant,
+            also_not_covered=more,
+        )
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        train, groups = self.material.train, self.material.groups
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "loss": self.loss,
+            "data": (train.features, train.labels),
+            "groups": None if groups is None else groups.train,
+            "diagnostics": self.diagnostics,
+        }
+
+    def _within_budget(self, trainer: PrivateTrainer) -> None:
+        """Refuse noise that was set by hand and is too little."""
+        privacy = self.settings.privacy
+        if privacy.noise_multiplier is None:
+            return
+        cost = self.statement(trainer, [self.planned(trainer)]).epsilon
+        if cost > privacy.epsilon:
+            raise BudgetExceededError(
+                f"Expected {trainer.settings.steps} steps within epsilon = {privacy.epsilon:g}, "
+                f"got a cost of {cost:.4g} with privacy.noise_multiplier = "
+                f"{privacy.noise_multiplier:g}. Raise it, take fewer steps, or leave it out."
+            )
+
+
+def prepare(settings: TrainSettings) -> Setup:
+    """Load the records and build the model.
+
+    Raises
+    ------
+    ConfigError, DataError, ModelError
+        If something that the settings ask for cannot be had.
+    """
+    make = CLIPPING_RULES[settings.privacy.rule]
+    known_options(f"clipping rule {settings.privacy.rule!r}", make, settings.privacy.options)
+    material = prepare_material(settings)
+    model = build_model(
+        settings.model.factory,
+        material.model_input,
+        settings.model.options,
+        stream_seed(settings.seed, "initial model"),
+    )
+    check_model(model, material.model_input, buffers="freeze")  # statistics: the trainer's business
+    training = settings.training
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = make_optimizer(training.optimizer, parameters, training.lr, training.options)
+    loss = nn.CrossEntropyLoss(reduction="none")
+    diagnostics = None
+    if settings.fairness.diagnostics is not None and material.groups is not None:
+        diagnostics = StepDiagnostics(
+            loss,
+            material.train,
+            material.groups,
+            every=settings.fairness.diagnostics,
+            seed=settings.seed,
+        )
+    return Setup(settings, material, model, optimizer, loss, diagnostics)
+
+
+def rule_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule's options, with the bound 1 on a record's push where none is set."""
+    needed: Callable[..., Any] = CLIPPING_RULES[name]
+    clip = inspect.signature(needed).parameters.get("clip")
+    default = {"clip": _DEFAULT_CLIP} if clip is not None and clip.default is clip.empty else {}
+    return {**default, **options}
+
+
+def statement_body(statement: PrivacyStatement) -> dict[str, Any]:
+    """Return a statement as the record keeps it: its facts and its sentences."""
+    return {**statement.to_json(), "lines": statement.lines()}
+
+
+@contextmanager
+def collected(into: list[str]) -> Iterator[None]:
+    """Turn warnings into sentences for whoever watches."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    into += [str(warning.message) for warning in caught]
+
+
+def on_cpu(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a model's state, for safetensors."""
+    return {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
