@@ -68,7 +68,9 @@ class _Call:
         if not (isinstance(out, Tensor) and out.requires_grad):
             return out
         axis = batch_axis_of(out, self.tape.size, layer=self.name)
-        recorded = out.detach().clone()  # what follows may work in place
+        # A node of its own: the gradient that arrives there has not come through other outputs of
+        # this module. And what follows may work in place.
+        recorded, out = out.detach(), out.clone()
 
         def make(b: Tensor) -> list[Piece]:
             return self.pieces(partial(self.rows, place, axis, b, recorded.movedim(axis, 0)))
