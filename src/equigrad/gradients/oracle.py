@@ -52,11 +52,13 @@ def per_sample_oracle(
         ``model.named_parameters()``; a parameter used twice has the sum over its uses.
     """
     trainable = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    places = _places(model, set(trainable))
 
     def record_loss(parameters: dict[str, Tensor], record: Any, target: Any) -> Tensor:
         one, its_target = tree_map(_batch_of_one, (record, target))
         args, kwargs = _arguments(one)
-        outputs = functional_call(model, parameters, args, kwargs)
+        everywhere = {place: parameters[name] for place, name in places.items()}
+        outputs = functional_call(model, everywhere, args, kwargs, tie_weights=False)
         return loss(outputs, its_target).sum()
 
     size = next(len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor))
@@ -74,6 +76,22 @@ def per_sample_oracle(
         for i in range(size)
     ]
     return {name: torch.stack([one[name] for one in each]) for name in trainable}
+
+
+def _places(model: nn.Module, names: set[str]) -> dict[str, str]:
+    """Return every place of the named parameters, each module once, with the parameter's name.
+
+    ``functional_call`` finds tied weights itself, but leaves its own tensors in a module that is
+    registered under two names.
+    """
+    first = {id(p): name for name, p in model.named_parameters()}
+    found = {}
+    for prefix, module in model.named_modules():
+        for own, parameter in module._parameters.items():
+            name = first.get(id(parameter))
+            if name in names:
+                found[f"{prefix}.{own}" if prefix else own] = name
+    return found
 
 
 def _batch_of_one(leaf: Tensor | None) -> Tensor | None:
