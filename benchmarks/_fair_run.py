@@ -7,7 +7,7 @@ comes from seeds (nothing here is private) in the fast form, one thread a proces
 import json
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,10 @@ AVERAGE = 0.999
 
 @dataclass(frozen=True)
 class Task:
-    """One run. ``point`` counts the grid's points of a tuning run; None is a final run."""
+    """One run. ``point`` counts the grid's points of a tuning run; None is a final run.
+
+    ``tuned_on`` names another set, and its epochs, whose tuning runs choose the point.
+    """
 
     folder: str
     set: str
@@ -56,11 +59,13 @@ class Task:
     seed: int
     epochs: int
     point: int | None = None
+    tuned_on: tuple[str, int] | None = None
 
 
 def result_file(task: Task) -> Path:
     """Return where the task's result lies."""
     what = f"seed{task.seed}" if task.point is None else f"point{task.point:02d}"
+    what += "" if task.tuned_on is None else f"-tuned-on-{task.tuned_on[0]}"
     return Path(task.folder) / f"{task.set}-{task.epochs}" / task.row / f"{what}.json"
 
 
@@ -145,10 +150,11 @@ def _point(task: Task) -> Point:
     if row.grid is not None:
         at = task.point
         if at is None:
-            at = best_point(task.folder, task.set, task.row, task.epochs)
+            source, epochs = task.tuned_on or (task.set, task.epochs)
+            at = best_point(task.folder, source, task.row, epochs)
         return row.grid(protocol)[at]
     if row.frozen_from is not None:
-        source = Task(task.folder, task.set, row.frozen_from, task.seed, task.epochs)
+        source = replace(task, row=row.frozen_from)
         told = json.loads(result_file(source).read_text())
         clip, threshold = told["point"]["options"]["clip"], told["median_bound"]
         return Point(told["point"]["eta"] * clip / threshold, "flat", {"clip": threshold})

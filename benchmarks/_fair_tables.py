@@ -6,6 +6,7 @@ Costs are against the non-private run of the same seed (row 1: same weights, sam
 import json
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -34,26 +35,23 @@ PUBLISHED = {
 Result = dict[str, Any]
 
 
-def add_set(
-    report: Report,
-    folder: str,
-    name: str,
-    epochs: int,
-    rows: Sequence[str],
-    seeds: Sequence[int],
-    reveal: bool,
-) -> None:
-    """Print the table of one set and add its rows and claims to the report."""
-    table, extra = [], []
-    found = {key: _results(folder, name, key, epochs, seeds) for key in rows}
-    for key, results in found.items():
-        if results:
-            twins = _results(folder, name, "non-private", epochs, seeds)
-            table.append(report.row(part=name, **_line(key, name, results, twins)))
-            if reveal and ROWS[key].grid is not None:
-                extra.append(_chosen(folder, name, key, epochs))
+def add_set(report: Report, wanted: Sequence[Sequence[Task]], *, reveal: bool) -> None:
+    """Print the table of one set and add its rows and claims to the report.
+
+    ``wanted`` holds, row by row, the final runs of all seeds; what is not there is left out.
+    """
+    first = wanted[0][0]
+    name, epochs = first.set, first.epochs
+    twins = _results([replace(t, row="non-private", tuned_on=None) for t in wanted[0]])
+    table, chosen = [], []
+    for tasks in wanted:
+        if results := _results(tasks):
+            line = _line(tasks[0].row, results, twins)
+            table.append(report.row(part=name, **line))
+            if reveal and ROWS[tasks[0].row].grid is not None:
+                chosen.append(_chosen(tasks[0]))
     show(f"{name}, {epochs} epochs, delta {DELTA:g}: % +- standard error over seeds", table)
-    show(f"{name}: chosen points", extra)
+    show(f"{name}: chosen points", chosen)
     if name in PUBLISHED:
         keys = ("row", "acc a", "acc b", "cost a", "cost b", "gap")
         lines = [dict(zip(keys, line, strict=True)) for line in PUBLISHED[name]]
@@ -62,14 +60,12 @@ def add_set(
         _claims(report, name, table)
 
 
-def _results(
-    folder: str, name: str, key: str, epochs: int, seeds: Sequence[int]
-) -> dict[int, Result]:
-    files = {seed: result_file(Task(folder, name, key, seed, epochs)) for seed in seeds}
+def _results(tasks: Sequence[Task]) -> dict[int, Result]:
+    files = {task.seed: result_file(task) for task in tasks}
     return {s: json.loads(f.read_text("utf-8")) for s, f in files.items() if f.exists()}
 
 
-def _line(key: str, name: str, results: dict[int, Result], twins: dict[int, Result]) -> Result:
+def _line(key: str, results: dict[int, Result], twins: dict[int, Result]) -> Result:
     """Return one line of the table; accuracies and gaps in %."""
     row = ROWS[key]
     good = {s: r for s, r in results.items() if not r["diverged"]}
@@ -145,7 +141,10 @@ def _epsilons(sigma: float, q: float, steps: int, counts: tuple[tuple[float, flo
     return f"{pld:.2f}/{rdp:.2f}"
 
 
-def _chosen(folder: str, name: str, key: str, epochs: int) -> Result:
+def _chosen(task: Task) -> Result:
+    """Return which point was chosen for a tuned row, and by what."""
+    key, (name, epochs) = task.row, task.tuned_on or (task.set, task.epochs)
+    folder = task.folder
     tried = tuning_results(folder, name, key, epochs)
     at = best_point(folder, name, key, epochs)
     result = tried[at]

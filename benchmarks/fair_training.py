@@ -25,6 +25,7 @@ from _common import Report, arguments
 from _fair_rows import PROTOCOL, ROWS
 from _fair_run import TUNING_SEED, Task, result_file, run_task
 from _fair_tables import add_set
+from equigrad.errors import EquigradError
 
 QUICK_ROWS = [key for key in ROWS if ROWS[key].frozen_from is None] + ["frozen"]
 
@@ -38,8 +39,11 @@ def main() -> None:
         if not options.tables:
             for stage in _stages(options, name, epochs):
                 _run(stage, options.workers)
-        folder = str(options.folder)
-        add_set(report, folder, name, epochs, options.only, options.seeds, options.reveal)
+        wanted = [
+            [_final(options, name, row, seed, epochs) for seed in options.seeds]
+            for row in options.only
+        ]
+        add_set(report, wanted, reveal=options.reveal)
     print(f"{time.perf_counter() - started:.0f} s")
     report.finish(options.json, ("dp-accounting", "fairlearn"))
 
@@ -52,24 +56,36 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED")
     parser.add_argument("--epochs", type=int, help="fewer epochs; noise for the same epsilon")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each")
+    parser.add_argument(
+        "--tuned-on", nargs=2, metavar=("SET", "EPOCHS"), help="use the points chosen there"
+    )
     parser.add_argument("--tables", action="store_true", help="show what is there, run nothing")
     parser.add_argument("--reveal", action="store_true", help="list the chosen points as well")
     options = parser.parse_args()
     options.sets = options.sets or (["dutch"] if options.quick else ["dutch", "adult", "mnist"])
     options.only = options.only or (QUICK_ROWS if options.quick else list(ROWS))
     options.seeds = options.seeds or ([0] if options.quick else list(range(5)))
+    if options.tuned_on is not None:
+        options.tuned_on = (options.tuned_on[0], int(options.tuned_on[1]))
     return options
+
+
+def _final(options: argparse.Namespace, name: str, row: str, seed: int, epochs: int) -> Task:
+    """Return a final run; only what was tuned says where."""
+    source = ROWS[ROWS[row].frozen_from or row]
+    where = options.tuned_on if source.grid is not None else None
+    return Task(str(options.folder), name, row, seed, epochs, tuned_on=where)
 
 
 def _stages(options: argparse.Namespace, name: str, epochs: int) -> Iterable[list[Task]]:
     """Yield the runs in the order in which they need one another's results."""
     folder, rows = str(options.folder), [ROWS[key] for key in options.only]
     tuned = [row for row in rows if row.grid is not None]
-    points = range(1) if options.quick else range(12)
+    points = range(0 if options.tuned_on else 1 if options.quick else 12)
     yield [Task(folder, name, row.key, TUNING_SEED, epochs, k) for row in tuned for k in points]
     for frozen in (False, True):
         yield [
-            Task(folder, name, row.key, seed, epochs)
+            _final(options, name, row.key, seed, epochs)
             for row in rows
             for seed in options.seeds
             if (row.frozen_from is not None) == frozen
@@ -97,4 +113,7 @@ def _run(tasks: list[Task], workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except EquigradError as error:  # a missing data file, mostly: the message says what to do
+        raise SystemExit(str(error)) from None
