@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equigrad.errors import ConfigError, ModelError, RecordError
-from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.checkpoint import (
@@ -22,13 +22,22 @@ from equigrad.privacy.training.checkpoint import (
     write_atomic,
 )
 from equigrad.privacy.training.journal import Journal
-from equigrad.privacy.training.rows import data_digest
+from equigrad.privacy.training.rows import Rows, data_digest
 from equigrad.privacy.training.settings import Settings
 
 if TYPE_CHECKING:
     from equigrad.privacy.training.trainer import PrivateTrainer
 
-__all__ = ["chosen_key", "forget_key", "read_key", "restore", "save", "saved_options"]
+__all__ = [
+    "chosen_key",
+    "data_fingerprint",
+    "forget_key",
+    "kept_key",
+    "read_key",
+    "restore",
+    "save",
+    "saved_options",
+]
 
 _KEY, _JOURNAL, _DATA = "key", "journal", "data"
 
@@ -39,18 +48,28 @@ def save(trainer: "PrivateTrainer", folder: Path) -> None:
     if not at_home:
         _require_free(folder, trainer.key.fingerprint)
     private = private_folder(folder)
-    if not trainer.meter.keeps_key and read_key(folder) is None:
+    if trainer.meter.key is None and read_key(folder) is None and not trainer.finished:
         write_atomic(private / _KEY, trainer.key.to_bytes(), mode=0o600)
     if not (private / _DATA).exists():
-        write_atomic(private / _DATA, _fingerprint(trainer), mode=0o600)
+        fingerprint = data_fingerprint(trainer.rows, trainer.key)
+        write_atomic(private / _DATA, fingerprint, mode=0o600)
     save_state(folder, step=trainer.steps_done, facts=_facts(trainer), states=_states(trainer))
     if trainer.journal is None or not at_home:
         trainer.journal = Journal(private / _JOURNAL)
     trainer.journal.clear()
+    trainer.meter.settle(trainer.steps_done)
+
+
+def kept_key(folder: Path, account: PrivacyAccount | None, run: str | None) -> NoiseKey | None:
+    """Return the run's key from where it is kept; ``None`` if it is gone."""
+    if account is None or run is None:
+        return read_key(folder)
+    found = account.resume_run(run).key if run in account.unfinished() else None
+    return None if found is None else NoiseKey.from_bytes(found)
 
 
 def chosen_key(
-    saved: SavedState, folder: Path, key: NoiseKey | None, test_seed: int | None
+    saved: SavedState, kept: NoiseKey | None, key: NoiseKey | None, test_seed: int | None
 ) -> tuple[NoiseKey, bool]:
     """Return the key to go on with, and whether the run's own key is lost.
 
@@ -59,7 +78,7 @@ def chosen_key(
     ConfigError
         If a run without privacy would go on with a secret key, or the other way round.
     """
-    found = key or read_key(folder)
+    found = key or kept
     if test_seed is not None and found is None:
         found = NoiseKey.test(test_seed)
     private = bool(saved.facts["private"])
@@ -162,19 +181,22 @@ def restore(trainer: "PrivateTrainer", saved: SavedState, folder: Path, *, key_l
     _load_optional(trainer, states)
     trainer.rule.load(states["rule"])
     trainer.settings = Settings.from_json(facts["settings"])
-    trainer.meter.limit = facts["limit"]
     trainer.steps_done, trainer.stopped = saved.step, bool(facts["stopped"])
+    trainer.nonce = int(facts["nonce"])
     trainer.journal = Journal(private_folder(folder) / _JOURNAL)
-    charged = max(int(facts["charged"]), trainer.journal.last() + 1)
-    trainer.meter.restore(charged, [PrivacyEvent.from_json(e) for e in facts["others"]])
-    trainer.next_nonce = int(facts["nonce"])
-    if key_lost or not _same_data(trainer, folder):
-        trainer.next_nonce = trainer.meter.charged
-        write_atomic(private_folder(folder) / _DATA, _fingerprint(trainer), mode=0o600)
+    same = not key_lost and _same_data(trainer, folder)
+    trainer.meter.restore(facts["meter"], trainer.journal.last() + 1, replay=same)
+    if same:
+        return
+    fingerprint = data_fingerprint(trainer.rows, trainer.key)
+    write_atomic(private_folder(folder) / _DATA, fingerprint, mode=0o600)
+    if key_lost:
+        trainer.meter.renew_key(trainer.key)
+    if not trainer.finished:
         warnings.warn(
             f"Expected the {'key' if key_lost else 'rows'} of the saved run, got "
-            f"{'none' if key_lost else 'other rows'}. Steps made after the save stay charged; the "
-            "run goes on with new noise.",
+            f"{'another' if key_lost else 'other rows'}. Steps made after the save stay charged; "
+            "the run goes on with new noise.",
             UserWarning,
             stacklevel=3,
         )
@@ -205,11 +227,9 @@ def _facts(trainer: "PrivateTrainer") -> dict[str, Any]:
         "account_label": trainer.account_label,
         "private": trainer.private,
         "key": trainer.key.fingerprint,
-        "limit": trainer.meter.limit,
-        "charged": trainer.meter.charged,
-        "nonce": trainer.next_nonce,
+        "meter": trainer.meter.facts(),
+        "nonce": trainer.nonce,
         "stopped": trainer.stopped,
-        "others": [event.to_json() for event in trainer.meter.others],
     }
 
 
@@ -229,12 +249,14 @@ def _states(trainer: "PrivateTrainer") -> dict[str, Any]:
     return states
 
 
-def _fingerprint(trainer: "PrivateTrainer") -> bytes:
+def data_fingerprint(rows: Rows, key: NoiseKey) -> bytes:
     """Return a keyed digest of the rows: a plain one would let others test their guesses."""
-    words = trainer.key.words(0, "sample", 4, 1).tobytes()
-    return hmac.new(words, data_digest(trainer.rows).encode(), "sha256").digest()
+    words = key.words(0, "sample", 4, 1).tobytes()
+    return hmac.new(words, data_digest(rows).encode(), "sha256").digest()
 
 
 def _same_data(trainer: "PrivateTrainer", folder: Path) -> bool:
     path = folder / "private" / _DATA
-    return path.exists() and hmac.compare_digest(path.read_bytes(), _fingerprint(trainer))
+    return path.exists() and hmac.compare_digest(
+        path.read_bytes(), data_fingerprint(trainer.rows, trainer.key)
+    )

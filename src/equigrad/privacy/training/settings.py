@@ -151,8 +151,8 @@ def resolve(
         "noise_coordinates": noise_coordinates and noise_coordinates + rule.n_counts,
     }
     if noise_multiplier is None:
-        spent = [] if looks is None else looks.planned(total, seeded=False)
-        sigma = _calibrated(known, spent)
+        spent = None if looks is None else looks.planned(total, seeded=False)
+        sigma = _calibrated(known, [] if spent is None else [spent])
     elif noise_multiplier == 0 and noiseless:
         sigma = 0.0
     else:

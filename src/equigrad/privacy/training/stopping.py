@@ -55,10 +55,10 @@ class EarlyStopping(ABC):
     def score(self, trainer: "PrivateTrainer") -> float:
         """Return the present score, higher for better; charge for it if it must be paid."""
 
-    def planned(self, steps: int, *, seeded: bool) -> list[PrivacyEvent]:
-        """Return what the looks of a run of ``steps`` steps may cost."""
+    def planned(self, steps: int, *, seeded: bool) -> PrivacyEvent | None:
+        """Return all looks of a run of ``steps`` steps, ``None`` if they cost nothing."""
         del steps, seeded
-        return []
+        return None
 
     def look(self, trainer: "PrivateTrainer") -> bool:
         """Score the model and return whether to stop."""
@@ -153,14 +153,14 @@ class PaidEvaluation(EarlyStopping):
             seeded=seeded,
         )
 
-    def planned(self, steps: int, *, seeded: bool) -> list[PrivacyEvent]:
-        """Return the looks of a whole run."""
+    def planned(self, steps: int, *, seeded: bool) -> PrivacyEvent | None:
+        """Return all looks of a run of ``steps`` steps."""
         looks = steps // self.every
-        return [self.event(seeded=seeded).with_steps(looks)] if looks else []
+        return self.event(seeded=seeded).with_steps(looks) if looks else None
 
     def score(self, trainer: "PrivateTrainer") -> float:
         """Return the noisy accuracy. A look that repeats one from before a crash is free."""
-        nonce, journal, attempt = trainer.next_nonce - 1, trainer.journal, 0
+        nonce, journal, attempt = trainer.nonce, trainer.journal, 0
         while True:
             entry = 1 << 63 | attempt << 48 | nonce
             if journal is None or entry not in journal:

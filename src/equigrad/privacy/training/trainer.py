@@ -6,6 +6,8 @@ Neighbours: :mod:`.settings` (the public constants), :mod:`.release` (one noisy 
 """
 
 import copy
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from equigrad._validate import positive_int
 from equigrad.errors import ConfigError, ModelError, PrivacyError
 from equigrad.gradients import per_record_loss
 from equigrad.gradients.checks import check_per_sample
+from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import (
     PrivacyEvent,
     PrivacyStatement,
@@ -28,6 +31,7 @@ from equigrad.privacy.accounting import (
 )
 from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
+from equigrad.privacy.training.account_meter import AccountMeter
 from equigrad.privacy.training.averaging import IterateAverage
 from equigrad.privacy.training.checkpoint import load_state
 from equigrad.privacy.training.checks import (
@@ -39,10 +43,12 @@ from equigrad.privacy.training.checks import (
     trainable,
 )
 from equigrad.privacy.training.journal import Journal, release_digest
-from equigrad.privacy.training.meter import Meter
+from equigrad.privacy.training.meter import LocalMeter, Meter
 from equigrad.privacy.training.persistence import (
     chosen_key,
+    data_fingerprint,
     forget_key,
+    kept_key,
     restore,
     save,
     saved_options,
@@ -161,7 +167,7 @@ class PrivateTrainer:
         n_groups: int | None = None,
         max_physical: int | None = None,
         max_logical_batch: int | None = None,
-        account: Any = None,
+        account: PrivacyAccount | None = None,
         account_label: str = "private training",
         key: NoiseKey | None = None,
         test_seed: int | None = None,
@@ -177,6 +183,7 @@ class PrivateTrainer:
         checkpoint: Path | str | None = None,
         checkpoint_every: int = 100,
         check_data: bool = True,
+        _resumed_run: str | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.scheduler, self.scheduler_every = (
@@ -241,19 +248,24 @@ class PrivateTrainer:
             None if average_decay is None else IterateAverage(self.parameters, average_decay)
         )
         self.event = self._step_event(account_label)
-        limit = None if target_epsilon is None else self.settings.steps
-        self.meter = Meter(self.event, limit)
         self.steps_done = 0
         self.stopped = False
-        self.next_nonce = 0
+        self.nonce = -1
         self.journal: Journal | None = None
         self._broken = False
         self._priced: tuple[int, float] | None = None
+        self._data_digest = ""
+        self.meter = self._meter(account, _resumed_run)
 
     @property
     def private(self) -> bool:
         """False if the noise comes from a seed: then nothing of the run is private."""
         return self.key.private
+
+    @property
+    def finished(self) -> bool:
+        """True once all planned steps are made, or the run was stopped early."""
+        return self.stopped or self.steps_done >= self.settings.steps
 
     @property
     def events(self) -> list[PrivacyEvent]:
@@ -362,6 +374,8 @@ class PrivateTrainer:
                 self.progress(report)
         if self.checkpoint is not None and made:
             self.save(self.checkpoint)
+        if made and self.finished:
+            self._finish()
         return made
 
     def save(self, folder: Path | str) -> None:
@@ -420,9 +434,16 @@ class PrivateTrainer:
         folder = Path(folder)
         saved = load_state(folder)
         known = saved_options(saved, options)
-        key, lost = chosen_key(saved, folder, known.pop("key", None), known.pop("test_seed", None))
+        name = saved.facts["meter"].get("account_run")
+        if (name is None) != (known.get("account") is None):
+            raise ConfigError(
+                f"Expected {'no account' if name is None else 'the account'} that the run was "
+                f"begun with, got {'one' if name is None else 'none'}. Give the same."
+            )
+        kept = kept_key(folder, known.get("account"), name)
+        key, lost = chosen_key(saved, kept, known.pop("key", None), known.pop("test_seed", None))
         known.setdefault("checkpoint", folder)
-        trainer = cls(model, optimizer, loss, data, key=key, **known)
+        trainer = cls(model, optimizer, loss, data, key=key, _resumed_run=name, **known)
         restore(trainer, saved, folder, key_lost=lost)
         return trainer
 
@@ -448,11 +469,10 @@ class PrivateTrainer:
 
     def close(self) -> None:
         """End the run: the key is destroyed, so no step can be made or replayed any more."""
+        self._finish()
         self.releases.close()
-        self.meter.close()
         self.key.destroy()
         if self.journal is not None:
-            forget_key(self.journal.path.parent)
             self.journal.close()
         self._broken = True
 
@@ -462,12 +482,43 @@ class PrivateTrainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _finish(self) -> None:
+        """Destroy the kept copies of the key and give back what the run did not use."""
+        self.meter.finish()
+        if self.journal is not None:
+            forget_key(self.journal.path.parent)
+
+    def _meter(self, account: PrivacyAccount | None, resumed: str | None) -> Meter:
+        """Return what the run is charged to; an account is charged from here on."""
+        planned = self.settings.steps
+        limit = None if self.settings.target_epsilon is None else planned
+        if account is None or self.event is None:
+            return LocalMeter(self.event, limit)
+        seeded = not self.private
+        looks = None if self.stopping is None else self.stopping.planned(planned, seeded=seeded)
+        if resumed is not None:
+            return AccountMeter.resume(
+                self.event, account, resumed, looks=looks, extend=limit is None
+            )
+        return AccountMeter.open(
+            self.event, account, self.key, steps=planned, looks=looks, extend=limit is None
+        )
+
+    def _inputs_digest(self) -> str:
+        """Return a digest of all that a step's sum depends on besides the key."""
+        if not self._data_digest:
+            self._data_digest = data_fingerprint(self.rows, self.key).hex()
+        total = hashlib.blake2b(digest_size=16)
+        for tensor in self.model.state_dict().values():
+            total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        total.update(json.dumps([self._data_digest, self.rule.state()], sort_keys=True).encode())
+        return total.hexdigest()
+
     def _released(
         self, before: Mapping[str, Any], watcher: DiagnosticHook | None
     ) -> tuple[NoisyRelease, int, bool]:
         """Return a release that may be given out, its nonce, and whether it repeats one."""
-        fresh = self.next_nonce >= self.meter.charged
-        nonce = self.meter.charge() if fresh else self.next_nonce
+        nonce = self.meter.begin(self.steps_done, self._inputs_digest)
         release = self.releases.make(nonce, watcher)
         if self.journal is None:
             return release, nonce, False
@@ -476,7 +527,8 @@ class PrivateTrainer:
         if not self.journal.agrees(nonce, digest):
             # One noise on two sums would reveal their difference: this one is thrown away.
             self.rule.load(before)
-            nonce, replayed = self.meter.charge(), False
+            nonce = self.meter.begin(self.steps_done, self._inputs_digest, again=True)
+            replayed = False
             release = self.releases.make(nonce, watcher)
             digest = release_digest(release.total, release.counts)
         self.journal.add(nonce, digest)
@@ -497,7 +549,7 @@ class PrivateTrainer:
         if not self.rule.counts_first:
             self.rule.update(release.counts)
         self.steps_done += 1
-        self.next_nonce = nonce + 1
+        self.nonce = nonce
         if self.scheduler is not None and self.steps_done % self.scheduler_every == 0:
             self.scheduler.step()
         if self.average is not None:
