@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from equigrad.errors import ModelError
+from equigrad.gradients.arithmetic import exact_products
 from equigrad.gradients.checks import module_findings, per_record_loss, record_losses, refuse
+from equigrad.gradients.checks.total import check_sum
 from equigrad.gradients.layers import LAYERS, DecomposedRule, LayerRule, Rule
 from equigrad.gradients.result import PerSampleGradients
 from equigrad.gradients.tape import Tape
@@ -39,6 +41,10 @@ class PerSamplePass:
         Limit on the rows written out for one parameter at a time.
     parameters
         Names of the parameters to take gradients of; by default all that require gradients.
+    check
+        In the first call, hold the sum of the records' gradients to what ordinary
+        back-propagation gives, which costs that call one more backward pass. It notices a
+        parameter that is used outside its layer, such as ``F.linear(x, table.weight)``.
 
     Raises
     ------
@@ -63,13 +69,18 @@ class PerSamplePass:
         *,
         workspace_bytes: int = DEFAULT_WORKSPACE_BYTES,
         parameters: Sequence[str] | None = None,
+        check: bool = True,
     ) -> None:
         self.model = model
         self.loss = per_record_loss(loss)
         self.workspace = Workspace(workspace_bytes)
         self._names = None if parameters is None else list(parameters)
         self._latest: PerSampleGradients | None = None
-        self._rules(self._wanted())  # refuse at once what cannot be handled
+        self._unchecked = check
+        self._modules: list[nn.Module] = []
+        self._state: list[tuple[object, ...]] = []
+        self._resolved: tuple[dict[str, nn.Parameter], list[tuple[str, nn.Module, Rule]]]
+        self._resolve()  # refuse at once what cannot be handled
 
     def __call__(
         self, inputs: Inputs, targets: Any, *, create_graph: bool = False
@@ -92,11 +103,10 @@ class PerSamplePass:
             Valid until the next call.
         """
         if self._latest is not None:
-            self._latest._stale = True
+            self._latest._retire()
             self._latest = None
         size = _batch_size(inputs)
-        wanted = self._wanted()
-        rules = self._rules(wanted)
+        wanted, rules = self._resolve()
         if size == 0:
             like = next(iter(wanted.values()))
             return PerSampleGradients(wanted, [], like.detach().new_zeros(0), None)
@@ -107,12 +117,25 @@ class PerSamplePass:
                 outputs = _call(self.model, inputs)
             losses = record_losses(self.loss(outputs, targets), size)
             total = losses.sum()
-        pieces = tape.backward(total)
+        with exact_products(losses.device):
+            pieces = tape.backward(total, retain_graph=self._unchecked)
         result = PerSampleGradients(
             wanted, pieces, losses, _detached(outputs), create_graph=create_graph
         )
         self._latest = result
+        if self._unchecked:
+            check_sum(result, total, wanted)
+            self._unchecked = False
         return result
+
+    def _resolve(self) -> tuple[dict[str, nn.Parameter], list[tuple[str, nn.Module, Rule]]]:
+        """Return the wanted parameters and the rules, found again only if the model changed."""
+        if not self._modules or _state(self._modules) != self._state:
+            wanted = self._wanted()
+            self._resolved = wanted, self._rules(wanted)
+            self._modules = list(self.model.modules())
+            self._state = _state(self._modules)
+        return self._resolved
 
     def _wanted(self) -> dict[str, nn.Parameter]:
         """Return the parameters to take gradients of, by their first name in the model."""
@@ -174,6 +197,7 @@ def per_sample_gradients(
     workspace_bytes: int = DEFAULT_WORKSPACE_BYTES,
     create_graph: bool = False,
     parameters: Sequence[str] | None = None,
+    check: bool = True,
 ) -> PerSampleGradients:
     """Return the per-sample gradients of ``loss`` for one batch.
 
@@ -185,8 +209,22 @@ def per_sample_gradients(
     >>> grads = per_sample_gradients(model, nn.CrossEntropyLoss(), x, y)  # doctest: +SKIP
     >>> clipped = grads.weighted_sum((1.0 / grads.norms).clamp(max=1.0))  # doctest: +SKIP
     """
-    one = PerSamplePass(model, loss, workspace_bytes=workspace_bytes, parameters=parameters)
+    one = PerSamplePass(
+        model, loss, workspace_bytes=workspace_bytes, parameters=parameters, check=check
+    )
     return one(inputs, targets, create_graph=create_graph)
+
+
+def _state(modules: Sequence[nn.Module]) -> list[tuple[object, ...]]:
+    """Return what decides on rules and refusals: modes, children, parameters, what is frozen."""
+    return [
+        (
+            module.training,
+            *map(id, module._modules.values()),
+            *((id(p), p is not None and p.requires_grad) for p in module._parameters.values()),
+        )
+        for module in modules
+    ]
 
 
 @contextlib.contextmanager

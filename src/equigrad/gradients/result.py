@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from equigrad.errors import ModelError
+from equigrad.gradients.arithmetic import exact_products
 from equigrad.gradients.pieces import MixedPiece, Piece, accumulation
 
 __all__ = ["LayerPlan", "PerSampleGradients"]
@@ -235,6 +236,11 @@ class PerSampleGradients:
             for piece in parts:
                 yield name, piece
 
+    def _retire(self) -> None:
+        """Let go of all pieces: their buffers are about to be used again."""
+        self._stale = True
+        self._parts = {}
+
     def _usable(self, weights: Tensor) -> Tensor:
         """Return weights of the right shape with zeros at non-finite records."""
         if weights.shape != (self.size,):
@@ -258,8 +264,12 @@ class PerSampleGradients:
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
         """Switch off autograd (unless asked for) and autocast."""
-        device = self.losses.device.type
-        with torch.set_grad_enabled(self._grad), torch.autocast(device, enabled=False):
+        device = self.losses.device
+        with (
+            torch.set_grad_enabled(self._grad),
+            torch.autocast(device.type, enabled=False),
+            exact_products(device),
+        ):
             yield
 
 

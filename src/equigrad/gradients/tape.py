@@ -127,17 +127,21 @@ class Tape:
         self._watched.append(_Watched(edge, output.shape, make, layer, batch_axis))
         return output
 
-    def backward(self, total: Tensor) -> list[Piece]:
+    def backward(self, total: Tensor, *, retain_graph: bool = False) -> list[Piece]:
         """Take the gradients of the scalar ``total`` at all marked tensors; return all pieces.
 
-        The tape is spent afterwards.
+        The tape is spent afterwards; the graph too, unless ``retain_graph`` is set.
         """
         self._open = False
         watched, self._watched = self._watched, []
         if not watched or not total.requires_grad:
             return []
         gradients = torch.autograd.grad(
-            total, [w.edge for w in watched], create_graph=self.create_graph, allow_unused=True
+            total,
+            [mark.edge for mark in watched],
+            retain_graph=retain_graph or self.create_graph,
+            create_graph=self.create_graph,
+            allow_unused=True,
         )
         pieces: list[Piece] = []
         with torch.set_grad_enabled(self.create_graph):
