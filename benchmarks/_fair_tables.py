@@ -50,7 +50,9 @@ def add_set(report: Report, wanted: Sequence[Sequence[Task]], *, reveal: bool) -
             table.append(report.row(part=name, **line))
             if reveal and ROWS[tasks[0].row].grid is not None:
                 chosen.append(_chosen(tasks[0]))
-    show(f"{name}, {epochs} epochs, delta {DELTA:g}: % +- standard error over seeds", table)
+    title = f"{name}, {epochs} epochs, delta {DELTA:g}: % +- standard error over seeds"
+    show(title, [_part(line, costs=False) for line in table])
+    show(f"{name}: cost of privacy against row 1", [_part(line, costs=True) for line in table])
     show(f"{name}: chosen points", chosen)
     if name in PUBLISHED:
         keys = ("row", "acc a", "acc b", "cost a", "cost b", "gap")
@@ -58,6 +60,16 @@ def add_set(report: Report, wanted: Sequence[Sequence[Task]], *, reveal: bool) -
         show(f"{name}: published (a, b: 2 and 8, or M and F)", lines)
     if epochs == PROTOCOL[name].epochs:
         _claims(report, name, table)
+
+
+def _part(line: Result, *, costs: bool) -> Result:
+    """Return the columns of one of the two printed tables."""
+    later = ("cost", "loss gap", "Z or C", "eps")
+    return {
+        key: cell
+        for key, cell in line.items()
+        if key in ("row", "method") or key.startswith(later) == costs
+    }
 
 
 def _results(tasks: Sequence[Task]) -> dict[int, Result]:
