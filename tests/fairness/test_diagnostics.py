@@ -17,6 +17,7 @@ from equigrad.fairness import (
 )
 from equigrad.gradients import per_sample_gradients
 from equigrad.gradients.oracle import per_sample_oracle
+from equigrad.privacy.training import PrivateTrainer
 
 NAMES = ("a", "b", "nobody")
 
@@ -233,3 +234,42 @@ def test_refusals(case):
     observe(recording, case, torch.arange(4), step=3)
     with pytest.raises(DataError, match="after 3"):
         observe(recording, case, torch.arange(4), step=3)
+
+
+def test_a_private_trainer_records_its_due_steps(case):
+    model, x, y, groups = case
+    recording = recorder(case, every=3)
+    before = [p.detach().clone() for p in model.parameters()]
+    trainer = PrivateTrainer(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.05),
+        per_record,
+        (x, y, groups),
+        rule="global-adapt",
+        rule_options={"clip": 0.5, "threshold": 2.0},
+        noise_multiplier=1.0,
+        delta=1e-3,
+        steps=7,
+        sampling_rate=0.5,
+        n_groups=3,
+        test_seed=1,
+        max_physical=8,
+        diagnostics=recording,
+    )
+    with trainer:
+        trainer.train()
+        assert any("diagnostics" in line for line in trainer.statement.lines())
+    series = recording.series
+    assert series.steps == [0, 3, 6]
+    assert series.overall["threshold"][0] == 2.0
+    risk = series.by_group["R_mag"], series.by_group["R_dir"], series.by_group["R_clip"]
+    for mag, direction, clip in zip(*(line[1] for line in risk), strict=True):
+        assert mag + direction == pytest.approx(clip, abs=1e-12)
+    # what is recorded at step 0 is the loss at the first parameters
+    moved = [p.detach().clone() for p in model.parameters()]
+    with torch.no_grad():
+        for p, value in zip(model.parameters(), before, strict=True):
+            p.copy_(value)
+    part = split_by_group(x, y, groups, 2)[1]
+    assert series.by_group["loss"][1][0] == group_gradient(model, per_record, part)[0]
+    assert not torch.equal(moved[0], before[0])
