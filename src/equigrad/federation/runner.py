@@ -18,7 +18,7 @@ from equigrad.federation.memory import Memory
 from equigrad.federation.messages import FinishReply
 from equigrad.federation.methods import METHODS
 from equigrad.federation.methods.base import Method
-from equigrad.federation.private.account import destroy_keys, with_accounts
+from equigrad.federation.private.account import end_accounts, with_accounts
 from equigrad.federation.private.spending import spent_by_party
 from equigrad.federation.progress import ProgressListener, Silent
 from equigrad.federation.record.canonical import sha256_file, sha256_json
@@ -135,7 +135,7 @@ def _play(
             journal.checkpoint(memory, method, transport)
         coordinator.play()
         _finish(setup, place, method, transport, journal, coordinator.finish(), memory.steps)
-        destroy_keys(setup.specs, place)
+        end_accounts(setup.specs, place)
     if report:
         write_report(place)
     progress.finished(place.path)

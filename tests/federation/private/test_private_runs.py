@@ -18,6 +18,7 @@ from equigrad.federation.report.reading import read_run
 from equigrad.federation.report.rows import party_rows
 from equigrad.federation.runner import run
 from equigrad.federation.transport import Fault
+from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent, epsilon
 
 Play = Callable[..., Path]
@@ -93,9 +94,12 @@ def test_secret_noise_differs_from_run_to_run_and_leaves_no_key(play_private: Pl
     assert lines_of(one, "start")[0]["privacy"]["mark"] is None
     assert verify(one).finished
     for path in accounts(one):
-        with sqlite3.connect(path) as account:
-            assert account.execute("SELECT COUNT(*) FROM charges").fetchone() == (4,)
-            assert account.execute("SELECT COUNT(*) FROM keys").fetchone() == (0,)
+        with PrivacyAccount.open(path) as account:
+            assert account.unfinished() == []
+            assert account.owner == path.stem
+            assert account.spent() == last(one)["epsilon"][path.stem]
+        with sqlite3.connect(path) as raw:
+            assert raw.execute("SELECT COUNT(*) FROM run_keys").fetchone() == (0,)
         assert path.parent.stat().st_mode & 0o077 == 0
 
 

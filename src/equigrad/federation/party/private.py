@@ -32,8 +32,7 @@ from equigrad.privacy.training.settings import Settings
 
 __all__ = ["PrivateWork", "record_loss"]
 
-_ALONE = 1 << 31  # steps of training alone have addresses of their own
-_ATTEMPT = 1 << 32
+_ALONE = 1 << 31  # steps of training alone have numbers of their own
 
 
 def record_loss(task: Literal["classification", "regression"]) -> Loss:
@@ -132,15 +131,14 @@ class PrivateWork:
         """
         chosen = self._records.labels if labels is None else labels
         rule_state = state.private.get("rule", self._first_state)
-        name = f"alone, round {round_}" if alone else f"round {round_}"
-        charge = self._account.charge(name, self._digest(state, rule_state, chosen))
+        first = round_ * self.plan.round_steps + (_ALONE if alone else 0)
+        charge = self._account.charge(first, self._digest(state, rule_state, chosen))
         load_flat(self._model, state.weights)
         set_training_mode(self._model, self._frozen)
-        first = round_ * self.plan.round_steps + (_ALONE if alone else 0)
         # The maker seeds PyTorch's global generator (for dropout) from the key at every step; the
         # lock keeps other threads' models from drawing in between.
         with private_rng(0, self._records.features.device):
-            optimizer, private = self._descend(state, round_, chosen, rule_state, charge, first)
+            optimizer, private = self._descend(state, round_, chosen, rule_state, charge)
         after = flatten(self._model)
         return LocalStep(after - state.weights, after, optimizer, private)
 
@@ -182,7 +180,6 @@ class PrivateWork:
         labels: torch.Tensor,
         rule_state: Mapping[str, Any],
         charge: Charge,
-        first: int,
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """Take a round's steps; return the optimiser's state and what is to be remembered."""
         training = self.spec.training
@@ -194,8 +191,8 @@ class PrivateWork:
         bound, steady = self.plan.rule().sensitivity, True
         maker = self._maker(labels, rule, charge.key)
         try:
-            for step in range(self.plan.round_steps):
-                release = maker.make(first + step + charge.attempt * _ATTEMPT)
+            for nonce in charge.nonces:
+                release = maker.make(nonce)
                 steady = steady and release.sensitivity == bound
                 self._apply(release.total / self.plan.expected_batch)
                 optimizer.step()

@@ -1,39 +1,31 @@
-"""A party's own account of its releases, in a file of its own: charges that stay, and its key.
+"""A party's own privacy account in a run: every local step charged, and the key of its noise.
 
-Why a file and not the party's state in the run: the engine takes over a state only together with a
-reply that came in time, so a charge kept there would be forgotten when a reply is lost or late,
-although something was released. The file is written durably before a batch is drawn; a crash in
-between leaves the charge spent. A round that is played again after a crash finds its charge, and
-draws from the same key again, as long as it starts from the same inputs: one noise on two different
+Why an account in a file and not the party's state in the run: the engine takes over a state only
+together with a reply that came in time, so a charge kept there would be forgotten when a reply is
+lost or late, although something was released. The account
+(:class:`equigrad.privacy.account.PrivacyAccount`) writes durably before a batch is drawn; a crash
+in between leaves the charge spent. A round that is played again after a crash finds its charges
+and draws from the same key, as long as it starts from the same inputs: one noise on two different
 sums would show their difference.
 """
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from equigrad.errors import BudgetExceededError, PrivacyError
+from equigrad.errors import BudgetExceededError
 from equigrad.federation.party.spec import PartySpec
 from equigrad.federation.private.plan import PrivacyPlan
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.streams import stream_seed
+from equigrad.privacy.account import AccountRun, PrivacyAccount
 from equigrad.privacy.noise import NoiseKey
 
-__all__ = ["Charge", "PartyAccount", "destroy_keys", "with_accounts"]
+__all__ = ["RUN", "Charge", "PartyAccount", "end_accounts", "with_accounts"]
 
-_WAIT_S = 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS charges (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL, attempt INTEGER NOT NULL, inputs TEXT NOT NULL,
-    key TEXT NOT NULL, steps INTEGER NOT NULL CHECK (steps > 0), UNIQUE (name, attempt));
-CREATE TABLE IF NOT EXISTS keys (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL);
-CREATE TRIGGER IF NOT EXISTS no_change BEFORE UPDATE ON charges
-    BEGIN SELECT RAISE(ABORT, 'charges are never changed'); END;
-CREATE TRIGGER IF NOT EXISTS no_removal BEFORE DELETE ON charges
-    BEGIN SELECT RAISE(ABORT, 'charges are never removed'); END;
-"""
+RUN = "federated training"
+"""The name of a party's run in its account."""
 
 
 @dataclass(frozen=True)
@@ -44,28 +36,29 @@ class Charge:
     ----------
     key
         Where its batches and its noise come from.
-    attempt
-        0, or how many other inputs the round had been charged for before.
+    nonces
+        The address of each local step's randomness; no two charges share one.
     steps
         Steps charged to the account up to and with this round.
     """
 
     key: NoiseKey
-    attempt: int
+    nonces: tuple[int, ...]
     steps: int
 
 
 class PartyAccount:
     """The account of one party in one run.
 
-    Guarantee: charges are durable before :meth:`charge` returns, are never changed or removed, and
-    never exceed the plan's ``limit_steps``; a refused charge leaves no trace. Safe with several
-    processes and threads, and when a process is killed.
+    Guarantee: the charges of a round are durable before :meth:`charge` returns, and all charges
+    together never exceed the plan's ``limit_steps``, nor, as the account itself counts, its
+    epsilon; a refused round leaves no trace. Safe with several processes and threads, and when a
+    process is killed.
 
     Parameters
     ----------
     path
-        The SQLite file; made when first charged.
+        The account's file; made when first charged.
     plan
         What the party may release.
     seed
@@ -76,95 +69,86 @@ class PartyAccount:
         self.path = path
         self.plan = plan
         self._seed = stream_seed(seed, "private training", party=plan.party)
+        self._account: PrivacyAccount | None = None
 
-    def charge(self, name: str, inputs: str) -> Charge:
-        """Charge one round, or find the charge that it had before.
+    def charge(self, first: int, inputs: str) -> Charge:
+        """Charge the local steps of one round, or find the charges that it had before.
 
         Parameters
         ----------
-        name
-            Which round it is.
+        first
+            Number of the round's first step; another round's numbers never overlap.
         inputs
-            Digest of all that its sums are made of.
+            Digest of all that its sums are made of, but the key.
 
         Raises
         ------
         BudgetExceededError
             If the budget does not hold a whole round more. Nothing is charged then.
         PrivacyError
-            If the account cannot be written: then nothing may be released.
+            If the account cannot be written or trusted: then nothing may be released.
         """
-        with self._open() as account:
-            key = self._key(account)
-            rows = account.execute(
-                "SELECT id, inputs, key, attempt FROM charges WHERE name = ?", (name,)
-            ).fetchall()
-            for number, before, fingerprint, attempt in rows:
-                if before == inputs and fingerprint == key.fingerprint:
-                    return Charge(key, attempt, self._total(account, number))
-            spent = self._total(account)
-            wanted = self.plan.round_steps
-            if spent + wanted > self.plan.limit_steps:
-                raise BudgetExceededError(
-                    f"Expected a budget that holds {wanted} steps more (epsilon = "
-                    f"{self.plan.epsilon:g} holds {self.plan.limit_steps}), got {spent} spent by "
-                    f"{self.plan.party!r}. It sits this round out."
-                )
-            number = account.execute(
-                "INSERT INTO charges (name, attempt, inputs, key, steps) VALUES (?, ?, ?, ?, ?)",
-                (name, len(rows), inputs, key.fingerprint, wanted),
-            ).lastrowid
-            return Charge(key, len(rows), self._total(account, number))
+        with self._opened() as account:
+            run = self._run(account)
+            key = self._key(run)
+            charges = [run.begin_step(first + i, inputs) for i in range(self.plan.round_steps)]
+            nonces = tuple(charge.nonce for charge in charges)
+            return Charge(key, nonces, nonces[-1] + 1)
 
     def steps(self) -> int:
         """Return how many steps were charged."""
         if not self.path.exists():
             return 0
-        with self._open() as account:
-            return self._total(account)
+        with self._opened() as account:
+            return sum(event.steps for event in account.events())
 
-    def destroy_key(self) -> None:
-        """Overwrite and remove the key: from now on nobody can take the noise off."""
+    def end(self) -> None:
+        """End the run: its key is overwritten and removed; what it did not charge is given back."""
         if self.path.exists():
-            with self._open() as account:
-                account.execute("DELETE FROM keys")
+            with self._opened() as account:
+                if RUN in account.unfinished():
+                    account.resume_run(RUN).end()
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the account for one transaction, durable at its end."""
-        try:
-            with closing(sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)) as db:
-                db.execute("PRAGMA synchronous = FULL")
-                db.execute("PRAGMA secure_delete = ON")
-                db.executescript(_SCHEMA)
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                except BaseException:
-                    db.execute("ROLLBACK")
-                    raise
-                db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            raise PrivacyError(
-                f"Expected an account that can be written at {self.path}, got: {error}. Nothing "
-                "was released; mend the file or its folder."
-            ) from error
+    def _opened(self) -> Iterator[PrivacyAccount]:
+        """Open the account for one call; what was read of it stays in memory, the file does not."""
+        plan = self.plan
+        if self._account is None:
+            self._account = PrivacyAccount.open(
+                self.path,
+                owner=plan.party,
+                epsilon=plan.epsilon,
+                delta=plan.delta,
+                accountant=plan.accountant,
+            )
+        with self._account as account:
+            yield account
 
-    def _key(self, account: sqlite3.Connection) -> NoiseKey:
-        if not self.plan.secret:
-            return NoiseKey.test(self._seed)
-        row = account.execute("SELECT bytes FROM keys").fetchone()
-        if row is not None:
-            return NoiseKey.from_bytes(row[0])
-        key = NoiseKey.secret()
-        account.execute("INSERT INTO keys (id, bytes) VALUES (1, ?)", (key.to_bytes(),))
+    def _run(self, account: PrivacyAccount) -> AccountRun:
+        """Return the run, begun at its first round with all rounds that the budget holds."""
+        if RUN in account.unfinished():
+            return account.resume_run(RUN)
+        whole_rounds = self.plan.limit_steps // self.plan.round_steps * self.plan.round_steps
+        if account.events():
+            raise BudgetExceededError(
+                f"Expected an account whose run goes on, got one that {self.plan.party!r} has "
+                "ended. Start a new run in another folder."
+            )
+        return account.begin_run(
+            self.plan.event, name=RUN, key=self._new_key().to_bytes(), steps=whole_rounds
+        )
+
+    def _key(self, run: AccountRun) -> NoiseKey:
+        """Return the run's key; a lost one is replaced, and what it noised is charged again."""
+        kept = run.key
+        if kept is not None:
+            return NoiseKey.from_bytes(kept)
+        key = self._new_key()
+        run.renew_key(key.to_bytes())
         return key
 
-    @staticmethod
-    def _total(account: sqlite3.Connection, until: int | None = None) -> int:
-        query = "SELECT COALESCE(SUM(steps), 0) FROM charges WHERE id <= ?"
-        last = (1 << 62) if until is None else until
-        return int(account.execute(query, (last,)).fetchone()[0])
+    def _new_key(self) -> NoiseKey:
+        return NoiseKey.secret() if self.plan.secret else NoiseKey.test(self._seed)
 
 
 def with_accounts(specs: Sequence[PartySpec], place: RunFolder) -> tuple[PartySpec, ...]:
@@ -175,8 +159,8 @@ def with_accounts(specs: Sequence[PartySpec], place: RunFolder) -> tuple[PartySp
     )
 
 
-def destroy_keys(specs: Sequence[PartySpec], place: RunFolder) -> None:
-    """Remove all parties' keys at the end of a run, when no round will be played again."""
+def end_accounts(specs: Sequence[PartySpec], place: RunFolder) -> None:
+    """End all parties' runs in their accounts, when no round will be played again."""
     for spec in specs:
         if spec.plan is not None:
-            PartyAccount(place.account(spec.name), spec.plan, spec.seed).destroy_key()
+            PartyAccount(place.account(spec.name), spec.plan, spec.seed).end()
