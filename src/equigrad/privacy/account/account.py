@@ -126,7 +126,9 @@ class PrivacyAccount:
         """Return all entries, after checking the chain from its beginning."""
         first = State(first_link(self.owner, self.epsilon, self.delta, self.accountant))
         with self._store.transaction(write=False) as connection:
-            return list(_read(connection, first))
+            found = list(_read(connection, first))
+            self._check_head(connection, first)
+        return found
 
     def events(self) -> list[PrivacyEvent]:
         """Return what was charged: one event for each release and each run."""
@@ -340,11 +342,15 @@ class PrivacyAccount:
         """Take in, and check, what was written since the last look."""
         for _ in _read(connection, self._state):
             pass
+        self._check_head(connection, self._state)
+
+    def _check_head(self, connection: Connection, state: State) -> None:
+        """Raise ``PrivacyError`` unless the last entry is the one the head names."""
         row = connection.execute(select(head_table.c.seq, head_table.c.chain)).one_or_none()
-        if row is None or (row.seq, row.chain) != (self._state.seq, self._state.chain):
+        if row is None or (row.seq, row.chain) != (state.seq, state.chain):
             raise PrivacyError(
                 f"Expected the account {self.path} to end with entry "
-                f"{'?' if row is None else row.seq}, got entry {self._state.seq}. Entries were "
+                f"{'?' if row is None else row.seq}, got entry {state.seq}. Entries were "
                 "removed by hand: restore the file from a copy, and do not release anything."
             )
 
