@@ -253,7 +253,6 @@ class FoldsTheBatch(nn.Module):
 @pytest.mark.parametrize(
     ("make", "shape", "message"),
     [
-        (ChangesItsInput, (4, 3), "in place after the layer ran"),
         (UsesAWeightByItself, (4, 3), "other sums for layer.weight"),
         (FoldsTheBatch, (4, 2, 3), "first axis"),
         (lambda: nn.Linear(3, 3).requires_grad_(False), (4, 3), "require gradients"),
@@ -263,6 +262,20 @@ class FoldsTheBatch(nn.Module):
 def test_what_cannot_be_right_is_refused(make, shape, message):
     with pytest.raises(ModelError, match=message):
         per_sample_gradients(make(), squares, drawn(0, *shape), None)
+
+
+def test_a_layers_input_that_is_changed_after_it_ran_is_refused():
+    with pytest.raises(ModelError, match="in place after the layer ran"):
+        per_sample_gradients(ChangesItsInput(), squares, drawn(0, 4, 3), None, check=False)
+
+
+def test_the_check_of_the_sum_draws_no_random_numbers_of_its_own():
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5)), drawn(0, 5, 3)
+    norms = []
+    for check in (True, False):
+        torch.manual_seed(3)
+        norms.append(per_sample_gradients(model, squares, x, None, check=check).norms)
+    assert torch.equal(*norms)
 
 
 def test_a_loss_that_is_averaged_already_is_refused():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from equigrad.errors import ModelError
 from equigrad.gradients.arithmetic import exact_products
 from equigrad.gradients.checks import module_findings, per_record_loss, record_losses, refuse
-from equigrad.gradients.checks.total import check_sum
+from equigrad.gradients.checks.total import SumCheck
 from equigrad.gradients.layers import LAYERS, DecomposedRule, LayerRule, Rule
 from equigrad.gradients.result import PerSampleGradients
 from equigrad.gradients.tape import Tape
@@ -43,7 +43,7 @@ class PerSamplePass:
         Names of the parameters to take gradients of; by default all that require gradients.
     check
         In the first call, hold the sum of the records' gradients to what ordinary
-        back-propagation gives, which costs that call one more backward pass. It notices a
+        back-propagation gives, which costs that call one more run of the model. It notices a
         parameter that is used outside its layer, such as ``F.linear(x, table.weight)``.
 
     Raises
@@ -110,23 +110,36 @@ class PerSamplePass:
         if size == 0:
             like = next(iter(wanted.values()))
             return PerSampleGradients(wanted, [], like.detach().new_zeros(0), None)
+        check = None
+        if self._unchecked:
+            check = SumCheck(lambda: self._losses(inputs, targets, size)[0], wanted)
         self.workspace.release()
         tape = Tape(size, list(wanted.values()), self.workspace, create_graph=create_graph)
         with torch.enable_grad():
-            with _prepared(tape, rules):
-                outputs = _call(self.model, inputs)
-            losses = record_losses(self.loss(outputs, targets), size)
+            losses, outputs = self._losses(inputs, targets, size, _prepared(tape, rules))
             total = losses.sum()
         with exact_products(losses.device):
-            pieces = tape.backward(total, retain_graph=self._unchecked)
+            pieces = tape.backward(total)
         result = PerSampleGradients(
             wanted, pieces, losses, _detached(outputs), create_graph=create_graph
         )
         self._latest = result
-        if self._unchecked:
-            check_sum(result, total, wanted)
+        if check is not None:
+            check.compare(result)
             self._unchecked = False
         return result
+
+    def _losses(
+        self,
+        inputs: Inputs,
+        targets: Any,
+        size: int,
+        watching: contextlib.AbstractContextManager[None] | None = None,
+    ) -> tuple[Tensor, Any]:
+        """Run the model, watched or plain; return the ``(B,)`` losses and its output."""
+        with watching or contextlib.nullcontext():
+            outputs = _call(self.model, inputs)
+        return record_losses(self.loss(outputs, targets), size), outputs
 
     def _resolve(self) -> tuple[dict[str, nn.Parameter], list[tuple[str, nn.Module, Rule]]]:
         """Return the wanted parameters and the rules, found again only if the model changed."""

@@ -127,10 +127,10 @@ class Tape:
         self._watched.append(_Watched(edge, output.shape, make, layer, batch_axis))
         return output
 
-    def backward(self, total: Tensor, *, retain_graph: bool = False) -> list[Piece]:
+    def backward(self, total: Tensor) -> list[Piece]:
         """Take the gradients of the scalar ``total`` at all marked tensors; return all pieces.
 
-        The tape is spent afterwards; the graph too, unless ``retain_graph`` is set.
+        The tape is spent afterwards, and so is the graph unless it is differentiable.
         """
         self._open = False
         watched, self._watched = self._watched, []
@@ -139,7 +139,6 @@ class Tape:
         gradients = torch.autograd.grad(
             total,
             [mark.edge for mark in watched],
-            retain_graph=retain_graph or self.create_graph,
             create_graph=self.create_graph,
             allow_unused=True,
         )
