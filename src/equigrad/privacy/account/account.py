@@ -6,7 +6,6 @@ Neighbours: ``equigrad.privacy.accounting`` prices events, ``runs`` charges trai
 step, ``store`` keeps the file.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Connection, insert, select, update
 
 from equigrad._validate import choice, positive, positive_int
-from equigrad.errors import BudgetExceededError, ConfigError, PrivacyError
+from equigrad.errors import ConfigError, PrivacyError
 from equigrad.privacy.account.chain import Entry, first_link
+from equigrad.privacy.account.opening import create_account, read_entries, stored_limits
+from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_words
 from equigrad.privacy.account.runs import AccountRun
-from equigrad.privacy.account.schema import account as account_table
 from equigrad.privacy.account.schema import entries as entries_table
 from equigrad.privacy.account.schema import head as head_table
 from equigrad.privacy.account.schema import run_keys
@@ -32,7 +32,7 @@ from equigrad.privacy.accounting import (
     most_steps,
     privacy_statement,
 )
-from equigrad.privacy.accounting.epsilon import ACCOUNTANTS, COARSE, checked_delta
+from equigrad.privacy.accounting.epsilon import ACCOUNTANTS, checked_delta
 
 __all__ = ["PrivacyAccount"]
 
@@ -112,8 +112,8 @@ class PrivacyAccount:
         complete = owner is not None and epsilon is not None and delta is not None
         store = Store(Path(path), timeout=positive("timeout", timeout), create=complete)
         if store.is_new:
-            _create(store, {**wanted, "accountant": accountant or "pld"})
-        found = _limits(store, wanted)
+            create_account(store, {**wanted, "accountant": accountant or "pld"})
+        found = stored_limits(store, wanted)
         opened = cls(store, found["owner"], (found["epsilon"], found["delta"]), found["accountant"])
         with store.transaction(write=False) as connection:
             store.check_triggers(connection)
@@ -126,7 +126,7 @@ class PrivacyAccount:
         """Return all entries, after checking the chain from its beginning."""
         first = State(first_link(self.owner, self.epsilon, self.delta, self.accountant))
         with self._store.transaction(write=False) as connection:
-            found = list(_read(connection, first))
+            found = list(read_entries(connection, first))
             self._check_head(connection, first)
         return found
 
@@ -172,7 +172,7 @@ class PrivacyAccount:
         """
         positive_int("event.steps", event.steps)
         text = event.label if label is None else label
-        with self._fitting(event, _steps(event.steps)) as connection:
+        with self._fitting(event, steps_in_words(event.steps)) as connection:
             return self._append(connection, "release", event=event, label=text)
 
     def begin_run(
@@ -217,7 +217,7 @@ class PrivacyAccount:
         count = self._room(event) if steps is None else positive_int("steps", steps)
         planned = event.with_steps(count)
         text = event.label if label is None else label
-        with self._fitting(planned, _steps(count)) as connection:
+        with self._fitting(planned, steps_in_words(count)) as connection:
             if name in self._state.runs:
                 raise ConfigError(f"Expected a new name for the run, got {name!r}, taken just now.")
             self._append(connection, "begin", run=name, event=planned, label=text)
@@ -293,23 +293,14 @@ class PrivacyAccount:
 
     def _price(self, committed: Sequence[PrivacyEvent], event: PrivacyEvent, what: str) -> None:
         """Raise ``BudgetExceededError`` unless ``event`` fits on top of ``committed``."""
-        together = [*committed, event]
-        options: dict[str, Any] = {"accountant": self.accountant}
-        if self.accountant == "pld":  # a coarse price is higher: enough to accept
-            coarse = epsilon(together, self.delta, discretization=COARSE, **options)
-            if coarse <= self.epsilon:
-                return
-        price = epsilon(together, self.delta, **options)
-        if not price <= self.epsilon:
-            held = epsilon(committed, self.delta, **options)
-            fit = most_steps(
-                event, self.epsilon, self.delta, spent=committed, at_most=event.steps, **options
-            )
-            raise BudgetExceededError(
-                f"Expected a release within epsilon={self.epsilon:g} at delta={self.delta:g}, got "
-                f"{what} that would raise the account of {self.owner} from {held:.4g} to "
-                f"{price:.4g}. Of these steps {fit} would fit; use more noise or fewer steps."
-            )
+        refuse_unless_fitting(
+            committed,
+            event,
+            what,
+            owner=self.owner,
+            limit=(self.epsilon, self.delta),
+            accountant=self.accountant,
+        )
 
     def _room(self, event: PrivacyEvent) -> int:
         """Return how many steps of ``event`` fit, at least 1."""
@@ -340,7 +331,7 @@ class PrivacyAccount:
 
     def _advance(self, connection: Connection) -> None:
         """Take in, and check, what was written since the last look."""
-        for _ in _read(connection, self._state):
+        for _ in read_entries(connection, self._state):
             pass
         self._check_head(connection, self._state)
 
@@ -367,47 +358,3 @@ class PrivacyAccount:
     def _forget(self) -> None:
         """Start over from the file next time: what is in memory may not have been written."""
         self._state = State(first_link(self.owner, self.epsilon, self.delta, self.accountant))
-
-
-def _steps(count: int) -> str:
-    """Return a number of steps in words."""
-    return "1 step" if count == 1 else f"{count} steps"
-
-
-def _read(connection: Connection, state: State) -> Iterator[Entry]:
-    """Yield the entries after ``state``, each checked and taken in."""
-    query = (
-        select(entries_table).where(entries_table.c.seq > state.seq).order_by(entries_table.c.seq)
-    )
-    for row in connection.execute(query).mappings():
-        entry = Entry.read(state.chain, dict(row))
-        state.add(entry)
-        yield entry
-
-
-def _create(store: Store, limits: dict[str, Any]) -> None:
-    """Make the tables, unless somebody else was quicker."""
-    with store.transaction() as connection:
-        if not store.is_empty(connection):
-            return
-        store.create_tables(connection)
-        connection.execute(insert(account_table).values(id=1, **limits))
-        chain = first_link(**limits)
-        connection.execute(insert(head_table).values(id=1, seq=0, chain=chain))
-
-
-def _limits(store: Store, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return owner and limit as stored; raise unless they are those wanted."""
-    with store.transaction(write=False) as connection:
-        row = connection.execute(select(account_table)).mappings().one_or_none()
-    if row is None:
-        raise PrivacyError(f"Expected owner and limit in {store.path}, got none. Restore a copy.")
-    for name, value in wanted.items():
-        found = row[name]
-        same = math.isclose(found, value, rel_tol=0) if isinstance(value, float) else found == value
-        if value is not None and not same:
-            raise PrivacyError(
-                f"Expected the account in {store.path} to have {name}={value!r}, got "
-                f"{name}={found!r}. An account keeps its owner and limit; use another file."
-            )
-    return dict(row)
