@@ -11,6 +11,7 @@ of nonces is of no use to others. Neighbours: :mod:`.checkpoint`, :mod:`.trainer
 import hashlib
 import os
 import struct
+import weakref
 from pathlib import Path
 
 from torch import Tensor
@@ -42,9 +43,9 @@ class Journal:
         content = path.read_bytes() if path.exists() else b""
         whole = len(content) - len(content) % _ENTRY.size
         self._digests: dict[int, bytes] = dict(_ENTRY.iter_unpack(content[:whole]))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)
-        self._file.truncate(whole)
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._close = weakref.finalize(self, os.close, self._handle)
+        os.ftruncate(self._handle, whole)
 
     def __contains__(self, nonce: int) -> bool:
         return nonce in self._digests
@@ -56,7 +57,7 @@ class Journal:
     def add(self, nonce: int, digest: bytes) -> None:
         """Append an entry; nothing happens if it is there."""
         if nonce not in self._digests:
-            self._file.write(_ENTRY.pack(nonce, digest))
+            os.write(self._handle, _ENTRY.pack(nonce, digest))
             self._digests[nonce] = digest
 
     def last(self) -> int:
@@ -65,9 +66,9 @@ class Journal:
 
     def clear(self) -> None:
         """Forget all entries: a checkpoint has settled them."""
-        self._file.truncate(0)
+        os.ftruncate(self._handle, 0)
         self._digests.clear()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._close()

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+from torch.optim import Optimizer
+
 from equigrad.errors import ConfigError, ModelError, RecordError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.clipping import ClippingRule
@@ -23,7 +26,7 @@ from equigrad.privacy.training.checkpoint import (
 )
 from equigrad.privacy.training.journal import Journal
 from equigrad.privacy.training.rows import Rows, data_digest
-from equigrad.privacy.training.settings import Settings
+from equigrad.privacy.training.settings import Settings, made_rule
 
 if TYPE_CHECKING:
     from equigrad.privacy.training.trainer import PrivateTrainer
@@ -84,6 +87,8 @@ def chosen_key(
     private = bool(saved.facts["private"])
     if found is None and private:
         return NoiseKey.secret(), True
+    if found is None and saved.facts["stopped"] | (saved.step >= saved.facts["settings"]["steps"]):
+        return NoiseKey.test(0), True  # a finished run draws nothing more
     if found is None or found.private != private:
         raise ConfigError(
             f"Expected the key of a {'private' if private else 'seeded'} run, got "
@@ -113,7 +118,6 @@ def saved_options(saved: SavedState, given: Mapping[str, Any]) -> dict[str, Any]
     """
     facts = saved.facts
     settings = dict(facts["settings"])
-    rule = dict(facts["rule"])
     fixed = {
         name: settings[name]
         for name in (
@@ -135,18 +139,29 @@ def saved_options(saved: SavedState, given: Mapping[str, Any]) -> dict[str, Any]
                 f"Expected {name}={known[name]!r}, as the run was begun with, got {value!r}. "
                 "Leave it out, or start a new run."
             )
-    asked = given.get("rule")
-    if isinstance(asked, ClippingRule) and asked.describe() != rule:
-        raise ConfigError(
-            f"Expected the clipping rule {rule}, as the run was begun with, got "
-            f"{asked.describe()}. Leave it out, or start a new run."
-        )
-    name = rule.pop("rule")
-    chosen = (
-        {"rule": asked} if isinstance(asked, ClippingRule) else {"rule": name, "rule_options": rule}
-    )
+    chosen = _same_rule(facts["rule"], given.get("rule"), given.get("rule_options"))
     others = {k: v for k, v in given.items() if k not in {*known, "rule", "rule_options"}}
     return {**fixed, **chosen, **others}
+
+
+def _same_rule(
+    saved: Mapping[str, Any], asked: ClippingRule | str | None, options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the options that give the saved run its clipping rule."""
+    if asked is not None and (options or isinstance(asked, ClippingRule)):
+        rule = made_rule(asked, options)
+        told = {name: value for name, value in rule.describe().items() if value is not None}
+    else:
+        told = {} if asked is None else {"rule": asked}
+    if any(saved.get(name) != value for name, value in told.items()):
+        raise ConfigError(
+            f"Expected the clipping rule {dict(saved)}, as the run was begun with, got {told}. "
+            "Leave it out, or start a new run."
+        )
+    if isinstance(asked, ClippingRule):
+        return {"rule": asked}
+    kept = dict(saved)
+    return {"rule": kept.pop("rule"), "rule_options": kept}
 
 
 def read_key(folder: Path) -> NoiseKey | None:
@@ -173,6 +188,7 @@ def restore(trainer: "PrivateTrainer", saved: SavedState, folder: Path, *, key_l
     try:
         trainer.model.load_state_dict(states["model"])
         trainer.optimizer.load_state_dict(states["optimizer"])
+        _keep_types(trainer.optimizer, states["optimizer"]["state"])
     except (RuntimeError, KeyError, ValueError) as error:
         raise ModelError(
             f"Expected the model and the optimizer of the saved run, got others ({error}). "
@@ -200,6 +216,16 @@ def restore(trainer: "PrivateTrainer", saved: SavedState, folder: Path, *, key_l
             UserWarning,
             stacklevel=3,
         )
+
+
+def _keep_types(optimizer: Optimizer, saved: Mapping[int, Mapping[str, Any]]) -> None:
+    """Give tensors back the types they had: PyTorch casts them to those of the parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, values in saved.items():
+        state = optimizer.state[parameters[number]]
+        for name, value in values.items():
+            if isinstance(value, Tensor) and state[name].dtype != value.dtype:
+                state[name] = value.to(state[name].device)
 
 
 def _load_optional(trainer: "PrivateTrainer", states: Mapping[str, Any]) -> None:
