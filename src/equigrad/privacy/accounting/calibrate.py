@@ -20,8 +20,8 @@ from equigrad.privacy.accounting.joint import checked_counts, gradient_noise_mul
 
 __all__ = ["Calibration", "calibrate_noise"]
 
-_LEAST: Final = 2.0**-8  # noise multipliers outside these two are no use to anybody
-_MOST: Final = 2.0**24
+_LEAST: Final = 2.0**-5  # noise multipliers outside these two are no use to anybody
+_MOST: Final = 2.0**20
 _COARSE_TOLERANCE: Final = 1e-3  # in the logarithm of the multiplier
 _FINE_TOLERANCE: Final = 2e-5
 
@@ -132,6 +132,12 @@ def calibrate_noise(
             base[width].with_event(event(math.exp(log_sigma))).epsilon(delta) - target_epsilon
         )
 
+    held = base[FINE].epsilon(delta)
+    if held >= target_epsilon:
+        raise ConfigError(
+            f"Expected target_epsilon above {held:.4g}, what was spent already, got "
+            f"{target_epsilon:g}. Raise the target."
+        )
     log_sigma = _least_within(gap(COARSE), gap(FINE), target_epsilon)
     sigma = gradient_noise_multiplier(math.exp(log_sigma), checked)
     found = PrivacyEvent(
