@@ -101,20 +101,41 @@ class OuterPiece(Piece):
             return None
         return (_norms(self.a) * _norms(self.b)).sum(1)
 
-    def _weighted_b(self, weights: Tensor) -> Tensor:
-        """Return ``weights_i b_it``, ``(B T, O)``."""
-        return (self.b * weights.to(self.b.dtype)[:, None, None]).flatten(0, 1)
-
     def weighted_sum(self, weights: Tensor) -> Tensor:
-        """Return ``sum_i w_i g_i`` as one matrix product, ``(O, I)``."""
-        return torch.mm(self._weighted_b(weights).mT, self.a.flatten(0, 1))
+        """Return ``sum_i w_i g_i``, ``(O, I)``."""
+        if torch.is_grad_enabled():
+            weighted = self.b * weights.to(self.b.dtype)[:, None, None]
+            return torch.mm(weighted.flatten(0, 1).mT, self.a.flatten(0, 1))
+        out = self.a.new_zeros(self.shape)
+        self.add_weighted_sum(weights, out)
+        return out
 
     def add_weighted_sum(self, weights: Tensor, out: Tensor) -> None:
-        """Add the weighted sum into ``out (O, I)``, without a temporary where dtypes agree."""
-        if out.dtype == self.a.dtype and not torch.is_grad_enabled():
-            out.addmm_(self._weighted_b(weights).mT, self.a.flatten(0, 1))
-        else:
-            super().add_weighted_sum(weights, out)
+        """Add the weighted sum into ``out (O, I)``.
+
+        The smaller of ``a`` and ``b`` takes the weights, a cached part at a time.
+        """
+        if out.dtype != self.a.dtype or torch.is_grad_enabled():
+            out.add_(self.weighted_sum(weights))
+            return
+        a, b, axis = self.a, self.b, 0
+        if b.stride(0) < b.stride(1):  # positions outside, as recurrent layers have it
+            a, b, axis = a.transpose(0, 1), b.transpose(0, 1), 1
+        spread = weights.to(a.dtype).view((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        lesser = min(a.shape[2], b.shape[2])
+        step = self.workspace.chunk(a.shape[1] * lesser, a.shape[0], a)
+        for start in range(0, a.shape[0], step):
+            at = slice(start, start + step)
+            share = spread[at] if axis == 0 else spread
+            if a.shape[2] == lesser:
+                left, right = b[at], self._scaled(a[at], share)
+            else:
+                left, right = self._scaled(b[at], share), a[at]
+            out.addmm_(left.flatten(0, 1).mT, right.flatten(0, 1))
+
+    def _scaled(self, tensor: Tensor, share: Tensor) -> Tensor:
+        """Return ``tensor * share`` in a kept buffer."""
+        return torch.mul(tensor, share, out=self.workspace.take("outer", tensor.shape, tensor))
 
     def dots(self, vector: Tensor) -> Tensor:
         """Return ``sum_t b_it' V a_it``, ``(B,)``."""
