@@ -8,6 +8,7 @@ import typer
 
 from equigrad.cli.complete import run_folders
 from equigrad.cli.output import emit_json, note
+from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.run import JsonOption, QuietOption
 from equigrad.cli.train_progress import watch_training
 from equigrad.errors import ConfigError
@@ -53,6 +54,7 @@ def audit(
     from equigrad.steward.audit import audit_settings
 
     parsed = _settings(training, settings or [])
+    quiet_accountants()
     with watch_training(quiet) as listener:
         found = audit_settings(parsed, canaries=canaries, guesses=guesses, listener=listener)
     result = found.audit

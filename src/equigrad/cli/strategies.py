@@ -22,10 +22,12 @@ FAMILIES = MappingProxyType(
         "mixing": "equigrad.reward:MIXINGS",
         "partition": "equigrad.data:PARTITIONS",
         "model": "equigrad.models:MODELS",
+        "clipping": "equigrad.privacy.clipping:CLIPPING_RULES",
         "behaviour": "equigrad.federation.party.behaviours:BEHAVIOURS",
     }
 )
-"""Where each family's registry is; the family is called as its key in a run file."""
+"""Where each family's registry is; the family is called as its key in a run file (the clipping
+rules are `privacy.rule`)."""
 
 
 def strategies(
@@ -35,7 +37,7 @@ def strategies(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List what a run file can name: methods, rules, masks, partitions, models, behaviours.
+    """List what a run file can name: methods, rules, masks, partitions, models, behaviours ...
 
     Example: [bold]equigrad strategies partition[/]
     """

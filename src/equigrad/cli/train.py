@@ -8,6 +8,7 @@ import typer
 
 from equigrad.cli.complete import run_folders, run_sources
 from equigrad.cli.output import say
+from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.run import JsonOption, QuietOption, free_folder
 from equigrad.cli.train_progress import watch_training
 from equigrad.cli.train_story import tell_training
@@ -205,6 +206,7 @@ def _source(data: str | None) -> dict[str, Any]:
 def _finish(
     work: Callable[["TrainListener"], Path], folder: Path, *, quiet: bool, as_json: bool
 ) -> None:
+    quiet_accountants()
     try:
         with watch_training(quiet) as listener:
             done = work(listener)

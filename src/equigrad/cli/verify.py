@@ -8,6 +8,7 @@ import typer
 
 from equigrad.cli.complete import run_folders
 from equigrad.cli.output import emit_json, note, show_table
+from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.run import JsonOption
 from equigrad.errors import VerificationError
 
@@ -66,6 +67,7 @@ def _recomputed(folder: Path, head: str | None, *, training: bool) -> "VerifyRes
     if training:
         from equigrad.steward.verify import verify_training
 
+        quiet_accountants()
         return verify_training(folder, head=head)
     from equigrad.federation.record.verify import verify as recompute
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from equigrad.federation.record.folder import RunFolder
 
-__all__ = ["KIND", "account_path", "is_training", "trainer_path", "undo"]
+__all__ = ["KIND", "is_training", "trainer_path", "undo"]
 
 KIND = "train"
 
@@ -23,16 +23,28 @@ def is_training(folder: Path | str) -> bool:
     return isinstance(config, dict) and config.get("kind") == KIND
 
 
-def account_path(place: RunFolder) -> Path:
-    """Return the file of a training's own privacy account; it holds the key while it runs."""
-    return place.path / "account.sqlite"
-
-
 def trainer_path(place: RunFolder) -> Path:
-    """Return the folder of the trainer's checkpoint, removed when the training has finished."""
+    """Return the folder of the trainer's checkpoint, removed when the training has finished.
+
+    Its part ``private/`` holds the noise key while the training lasts.
+    """
     return place.checkpoint
 
 
-def undo(place: RunFolder) -> None:
-    """Remove a folder that was made for a training that was then refused."""
-    shutil.rmtree(place.path, ignore_errors=True)
+def undo(place: RunFolder, *, fresh: bool) -> None:
+    """Remove what was written for a training that was then refused.
+
+    Parameters
+    ----------
+    place
+        Its folder, new or empty before.
+    fresh
+        Whether the folder itself was new.
+    """
+    for path in place.path.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    if fresh:
+        place.path.rmdir()

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from equigrad.errors import EquigradError, RecordError
+from equigrad.errors import RecordError
 from equigrad.fairness import compare_groups
 from equigrad.federation.record.canonical import sha256_file, sha256_json
 from equigrad.federation.record.chain import RecordWriter, iter_record
@@ -21,7 +21,9 @@ from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.record.seal import ZERO_HASH, Line
 from equigrad.models import flatten, vector_sha256
-from equigrad.privacy.training import PairedTrainer, PrivateTrainer, StepReport
+from equigrad.privacy.account import PrivacyAccount
+from equigrad.privacy.training import PairedTrainer, PrivateTrainer
+from equigrad.steward.budget import opened_account
 from equigrad.steward.config import TrainSettings, dump_toml, restore_settings
 from equigrad.steward.folder import is_training, trainer_path, undo
 from equigrad.steward.measure import measure, metrics_of
@@ -39,7 +41,11 @@ _MEASUREMENTS = 20
 
 
 def start(
-    settings: TrainSettings, folder: Path | str, *, listener: TrainListener | None = None
+    settings: TrainSettings,
+    folder: Path | str,
+    *,
+    listener: TrainListener | None = None,
+    report: bool = True,
 ) -> Path:
     """Train privately into a new folder and return it.
 
@@ -51,6 +57,9 @@ def start(
         New or empty.
     listener
         Who is told.
+    report
+        Whether metrics, plots and page are made at the end (they follow from the record, and
+        ``equigrad report`` makes them at any time).
 
     Raises
     ------
@@ -60,23 +69,21 @@ def start(
         If the folder is in use or cannot be written.
     """
     place = RunFolder(folder)
-    _refuse_taken(place)
+    fresh = _refuse_taken(place)
     setup = prepare(settings)
-    trainer = setup.begin()
-    fresh = not place.path.exists()
-    place = RunFolder.create(place.path, dump_toml(settings), settings.model_dump())
-    try:
-        writer = RecordWriter(place.record)
-        play = _Play(setup, place, trainer, writer, listener or Silent())
-        play.begin()
-    except EquigradError:
-        if fresh:
-            undo(place)
-        raise
-    return play.to_the_end()
+    with opened_account(settings, setup.material.name) as account:
+        place = RunFolder.create(place.path, dump_toml(settings), settings.model_dump())
+        try:
+            play = _begun(setup, place, account, listener or Silent())
+        except BaseException:
+            undo(place, fresh=fresh)
+            raise
+        return play.to_the_end(report=report)
 
 
-def resume(folder: Path | str, *, listener: TrainListener | None = None) -> Path:
+def resume(
+    folder: Path | str, *, listener: TrainListener | None = None, report: bool = True
+) -> Path:
     """Go on with a training that was stopped, and return its folder.
 
     The result is the same, bit for bit, as if it had not been stopped, and no step is charged
@@ -95,19 +102,46 @@ def resume(folder: Path | str, *, listener: TrainListener | None = None) -> Path
         )
     listener = listener or Silent()
     lines = list(iter_record(place.record, allow_cut=True)) if place.record.exists() else []
-    if lines and lines[-1].stage == "finish":
-        return _finished(place, listener)
-    setup = prepare(restore_settings(place.read_config()))
+    settings = restore_settings(place.read_config())
     saved = trainer_path(place)
-    if not (saved / "LATEST").exists():  # died before its first step
-        return _anew(place, setup, listener)
-    trainer = setup.go_on(saved)
-    kept = _kept(lines, trainer.steps_done)
-    head = kept[-1].hash if kept else ZERO_HASH
-    writer = RecordWriter.resume(place.record, len(kept), head)
+    if lines and lines[-1].stage == "finish" and not (saved / "LATEST").exists():
+        return _tidied(place, listener, report=report)
+    setup = prepare(settings)
+    with opened_account(settings, setup.material.name) as account:
+        if not (saved / "LATEST").exists():  # died before its first step
+            return _begun(setup, place, account, listener).to_the_end(report=report)
+        trainer = setup.go_on(saved, account=account)
+        if lines and lines[-1].stage == "finish":  # died while it tidied up
+            trainer.close()
+            return _tidied(place, listener, report=report)
+        kept = _kept(lines, trainer.steps_done)
+        writer = RecordWriter.resume(place.record, len(kept), kept[-1].hash)
+        play = _Play(setup, place, trainer, writer, listener)
+        try:
+            play.go_on(kept)
+        except BaseException:
+            writer.close()
+            raise
+        return play.to_the_end(report=report)
+
+
+def _begun(
+    setup: Setup, place: RunFolder, account: PrivacyAccount | None, listener: TrainListener
+) -> "_Play":
+    """Return a training before its first step, its checkpoint written."""
+    trainer = setup.begin(account=account)
+    if place.record.exists():  # a training that died before its first step
+        writer = RecordWriter.resume(place.record, 0, ZERO_HASH)
+    else:
+        writer = RecordWriter(place.record)
     play = _Play(setup, place, trainer, writer, listener)
-    play.go_on(kept)
-    return play.to_the_end()
+    try:
+        play.begin()
+    except BaseException:
+        writer.close()
+        trainer.close()  # what it reserved in an account goes back
+        raise
+    return play
 
 
 class _Play:
@@ -127,7 +161,6 @@ class _Play:
         self.total = trainer.settings.steps
         self.every = max(1, math.ceil(self.total / _MEASUREMENTS))
         self.last: dict[str, Any] = {}
-        trainer.progress = self._stepped
 
     def begin(self) -> None:
         """Write the first lines and a checkpoint, before the first step."""
@@ -154,18 +187,37 @@ class _Play:
         self.last = kept[-1].body
         self._tell(start)
 
-    def to_the_end(self) -> Path:
+    def to_the_end(self, *, report: bool) -> Path:
         """Make all steps that are left, then write model, last line and report."""
-        with self.writer:
-            while self.trainer.steps_done < self.total:
-                self.trainer.train(min(self.every, self.total - self.trainer.steps_done))
-                if self.twin is not None:
-                    self.twin.train(self.trainer.steps_done - self.twin.steps_done)
-                self._diagnoses()
-                self._measure()
-                self._save()
-            self._finish()
-        return _finished(self.place, self.listener)
+        try:
+            with self.writer:
+                while self.trainer.steps_done < self.total:
+                    self._stretch(min(self.every, self.total - self.trainer.steps_done))
+                    self._measure()
+                    self._save()
+                self._finish()
+        except BaseException:
+            self._pause()
+            raise
+        self.trainer.close()  # only now: without its key a training could not be resumed
+        return _tidied(self.place, self.listener, report=report)
+
+    def _pause(self) -> None:
+        """Let go of files and threads, and keep the key: the training can be resumed."""
+        self.trainer.releases.close()
+        if self.trainer.journal is not None:
+            self.trainer.journal.close()
+
+    def _stretch(self, steps: int) -> None:
+        """Make so many steps, and the twin's."""
+        for _ in range(steps):
+            report = self.trainer.step()
+            self.listener.stepped(report.step, self.total)
+        if self.twin is not None:
+            self.twin.train(self.trainer.steps_done - self.twin.steps_done)
+        if self.setup.diagnostics is not None:
+            for step, body in self.setup.diagnostics.taken():
+                self.writer.append("diagnose", step, body)
 
     def _start_body(self) -> dict[str, Any]:
         config = {"config_sha256": self.place.config_sha256()}
@@ -177,14 +229,6 @@ class _Play:
             self.listener.message("warning", sentence)
         if self.last:
             self.listener.measured(self.trainer.steps_done, self.total, self.last)
-
-    def _stepped(self, report: StepReport) -> None:
-        self.listener.stepped(report.step, self.total)
-
-    def _diagnoses(self) -> None:
-        if self.setup.diagnostics is not None:
-            for step, body in self.setup.diagnostics.taken():
-                self.writer.append("diagnose", step, body)
 
     def _measure(self) -> None:
         """Write how the test records are served now."""
@@ -237,13 +281,14 @@ class _Play:
         ).to_json()
 
 
-def _refuse_taken(place: RunFolder) -> None:
-    """Refuse a folder in use before the work begins; ``create`` asks again."""
+def _refuse_taken(place: RunFolder) -> bool:
+    """Refuse a folder in use before the work begins; return whether there is none yet."""
     if place.path.is_dir() and any(place.path.iterdir()):
         raise RecordError(
             f"Expected {place.path} to be new or empty, got a folder with files in it. "
             "Continue that training with --resume, or choose another folder."
         )
+    return not place.path.exists()
 
 
 def _kept(lines: list[Line], steps: int) -> list[Line]:
@@ -257,24 +302,11 @@ def _kept(lines: list[Line], steps: int) -> list[Line]:
     return lines[: len(before) + 1]
 
 
-def _anew(place: RunFolder, setup: Setup, listener: TrainListener) -> Path:
-    """Begin again in a folder whose training died before its first step."""
-    writer = RecordWriter(place.record) if not place.record.exists() else None
-    play = _Play(
-        setup,
-        place,
-        setup.begin(),
-        writer or RecordWriter.resume(place.record, 0, ZERO_HASH),
-        listener,
-    )
-    play.begin()
-    return play.to_the_end()
-
-
-def _finished(place: RunFolder, listener: TrainListener) -> Path:
+def _tidied(place: RunFolder, listener: TrainListener, *, report: bool) -> Path:
     """Remove the checkpoint, and with it the key and the twin; write the report."""
     shutil.rmtree(trainer_path(place), ignore_errors=True)
-    write_report(place)
+    if report:
+        write_report(place)
     listener.finished(place.path)
     return place.path
 

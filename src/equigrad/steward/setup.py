@@ -29,6 +29,7 @@ from equigrad.models import (
     parameter_names,
     vector_sha256,
 )
+from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
 from equigrad.privacy.clipping import CLIPPING_RULES
 from equigrad.privacy.training import PrivateTrainer
@@ -62,6 +63,8 @@ class Setup:
         The initial model and what moves it.
     diagnostics
         What looks into the steps, None if nothing does.
+    initial_sha256
+        Digest of the initial model's parameters.
     warnings
         Sentences for whoever watches.
     """
@@ -72,6 +75,7 @@ class Setup:
     optimizer: Optimizer
     loss: nn.CrossEntropyLoss
     diagnostics: StepDiagnostics | None
+    initial_sha256: str
     warnings: list[str] = field(default_factory=list)
 
     def begin(self, **more: Any) -> PrivateTrainer:
@@ -104,15 +108,19 @@ class Setup:
             options["target_epsilon"] = privacy.epsilon
         else:
             options["noise_multiplier"] = privacy.noise_multiplier
+        made = self._given | options | more
+        if privacy.noise_multiplier is not None:  # checked before an account reserves its steps
+            with collected([]):
+                self._within_budget(PrivateTrainer(**(made | {"account": None})))
         with collected(self.warnings):
-            trainer = PrivateTrainer(**(self._given | options | more))
-        self._within_budget(trainer)
-        return trainer
+            return PrivateTrainer(**made)
 
-    def go_on(self, folder: Path, **more: Any) -> PrivateTrainer:
-        """Return the trainer that was saved in ``folder``."""
+    def go_on(self, folder: Path, *, account: PrivacyAccount | None) -> PrivateTrainer:
+        """Return the trainer that was saved in ``folder``, charged to ``account`` as before."""
         with collected(self.warnings):
-            return PrivateTrainer.resume(folder, **self._given, **more)
+            return PrivateTrainer.resume(
+                folder, **self._given, account=account, checkpoint=None, n_groups=self.n_groups
+            )
 
     @property
     def n_groups(self) -> int | None:
@@ -149,7 +157,7 @@ class Setup:
                 "factory": settings.model.factory,
                 "names": parameter_names(self.model),
                 "parameters": sum(layer_sizes(self.model)),
-                "initial_sha256": vector_sha256(flatten(self.model)),
+                "initial_sha256": self.initial_sha256,
             },
             "event": planned.to_json(),
             "statement": statement_body(self.statement(trainer, [planned])),
@@ -246,7 +254,8 @@ def prepare(settings: TrainSettings) -> Setup:
             every=settings.fairness.diagnostics,
             seed=settings.seed,
         )
-    return Setup(settings, material, model, optimizer, loss, diagnostics)
+    initial = vector_sha256(flatten(model))
+    return Setup(settings, material, model, optimizer, loss, diagnostics, initial)
 
 
 def rule_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,8 +115,23 @@ class PrivacySettings(Section):
     )
     max_physical: int | None = Field(None, ge=1, description="Records in memory at a time.")
     account: str | None = Field(
-        None, description="A privacy account that outlives this training; default: one of its own."
+        None,
+        description="File of a privacy account that outlives this training; made if missing.",
     )
+    account_epsilon: PositiveFloat | None = Field(
+        None, description="Limit of an account that is made; default: this training's epsilon."
+    )
+
+    @model_validator(mode="after")
+    def _account(self) -> Self:
+        if self.account is not None and self.noise == "seeded":
+            raise ValueError(
+                'expected noise = "secret" beside `account`, got "seeded"; a rehearsal protects '
+                "nobody and is charged to nobody"
+            )
+        if self.account_epsilon is not None and self.account is None:
+            raise ValueError("expected `account` beside `account_epsilon`, got none")
+        return self
 
 
 class FairnessSettings(Section):

@@ -67,6 +67,7 @@ def _environment() -> Environment:
     )
     environment.filters["percent"] = _percent
     environment.filters["points"] = _points
+    environment.filters["gap"] = _gap
     environment.filters["number"] = _number
     return environment
 
@@ -90,6 +91,10 @@ def _percent(value: float | None) -> str:
 def _points(value: float | None) -> str:
     text = "\u2013" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
     return text.replace("-", "\u2212")
+
+
+def _gap(value: float | None) -> str:
+    return "\u2013" if value is None else f"{100 * value:.1f}"
 
 
 def _number(value: float | str | None, digits: int = 3) -> str:

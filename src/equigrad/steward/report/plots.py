@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from equigrad.federation.report.plots.canvas import (
     INK,
@@ -86,6 +87,8 @@ def _state(story: Story) -> Plot | None:
         _line(axes, points, label(name), look[name])
     if min(min(ys) for _, ys in series.values()) > 0:
         axes.set_yscale("log")
+        for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            formatter(FuncFormatter(_short))  # Matplotlib's own writes powers as mathematics
     _finish(axes, "released value")
     rule = story.start["event"]["rule"]
     ends = ", ".join(f"{name} {ys[-1]:.4g}" for name, (_, ys) in series.items())
@@ -169,6 +172,10 @@ def _numbers(state: Mapping[str, Any]) -> dict[str, float]:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             numbers[name] = float(value)
     return numbers
+
+
+def _short(value: float, _: object) -> str:
+    return f"{value:.3g}"
 
 
 def _line(axes: Axes, points: Points, name: str, look: Style, *, width: float = 1.6) -> None:
