@@ -1,9 +1,11 @@
 """Private training: Poisson batches, clipped and noisy steps, charges, checkpoints, two doors.
 
-:class:`PrivateTrainer` is the door for PyTorch models; the others serve it. What a step costs is
-the business of :mod:`equigrad.privacy.accounting`.
+:class:`PrivateTrainer` is the door for PyTorch models, :class:`PrivateClassifier` the one for
+tables; the others serve them. What a step costs is the business of
+:mod:`equigrad.privacy.accounting`.
 """
 
+from equigrad.privacy.training.classifier import PrivateClassifier
 from equigrad.privacy.training.paired import NOT_PRIVATE, PairedTrainer, paired_non_private
 from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
 from equigrad.privacy.training.sampling import PoissonSampler, poisson_rows
@@ -18,6 +20,7 @@ __all__ = [
     "PaidEvaluation",
     "PairedTrainer",
     "PoissonSampler",
+    "PrivateClassifier",
     "PrivateTrainer",
     "PublicData",
     "SeededEpsilon",

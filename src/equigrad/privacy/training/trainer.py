@@ -224,9 +224,7 @@ class PrivateTrainer:
         warn_large_delta(delta, len(self.rows), stacklevel=3)
         if check_data:
             check_rows(self.rows, model, loss)
-            probe = torch.arange(min(8, len(self.rows)))
-            inputs, targets = self.rows.take(probe)
-            check_per_sample(model, to_device(inputs, self.device), loss, targets.to(self.device))
+            self._check_model()
         self.secure_noise = secure_noise
         self.releases = ReleaseMaker(
             model,
@@ -481,6 +479,16 @@ class PrivateTrainer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _check_model(self) -> None:
+        """Refuse a model or a loss whose rows have no gradients of their own."""
+        if len(self.rows) < 2:  # the probe replaces one row and watches the others
+            check_per_sample(self.model)
+            return
+        inputs, targets = self.rows.take(torch.arange(min(8, len(self.rows))))
+        check_per_sample(
+            self.model, to_device(inputs, self.device), self.loss, targets.to(self.device)
+        )
 
     def _finish(self) -> None:
         """Destroy the kept copies of the key and give back what the run did not use."""
