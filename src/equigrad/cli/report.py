@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from equigrad.cli.complete import run_folders
+from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.run import JsonOption
 from equigrad.cli.story import tell
 from equigrad.cli.train_story import tell_training
@@ -33,5 +34,6 @@ def report(
         return
     from equigrad.federation.report import write_report
 
+    quiet_accountants()
     write_report(folder)
     tell(folder, as_json=as_json)

@@ -9,6 +9,7 @@ import typer
 from equigrad.cli.complete import run_folders
 from equigrad.cli.output import say
 from equigrad.cli.progress import watch
+from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.story import tell
 from equigrad.errors import ConfigError
 
@@ -98,6 +99,7 @@ def go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
 def _finish(
     work: Callable[["ProgressListener"], Path], folder: Path, *, quiet: bool, as_json: bool
 ) -> None:
+    quiet_accountants()
     try:
         with watch(quiet) as listener:
             done = work(listener)

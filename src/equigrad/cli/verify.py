@@ -64,10 +64,10 @@ def verify(
 
 def _recomputed(folder: Path, head: str | None, *, training: bool) -> "VerifyResult":
     """Verify the folder as what it is."""
+    quiet_accountants()
     if training:
         from equigrad.steward.verify import verify_training
 
-        quiet_accountants()
         return verify_training(folder, head=head)
     from equigrad.federation.record.verify import verify as recompute
 
