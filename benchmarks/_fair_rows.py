@@ -55,13 +55,17 @@ PROTOCOL = {
 
 @dataclass(frozen=True)
 class Point:
-    """What one run trains with; ``rule`` None is without clipping and noise."""
+    """What one run trains with; ``rule`` None is without clipping and noise.
+
+    With ``decay`` the learning rate falls linearly to 0 over the run.
+    """
 
     eta: float
     rule: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     optimizer: str = "sgd"
     momentum: float = 0.0
+    decay: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,20 @@ _ALL = [
     ),
     Row("adapt-momentum", "Global-Adapt, momentum after noise", "m4", grid=_momentum_grid),
     Row("adapt-adam", "Global-Adapt, Adam after noise", "m5", grid=_adam_grid),
+    Row(
+        "adapt-decay", "Global-Adapt, falling rate", "m6",
+        grid=_grid("global-adapt", "tau", lambda p: (0.2, 0.4, 0.7), _adapt, decay=True),
+    ),
+    Row(
+        "group-scaled-decay", "Z_k by group size, falling rate", "m7",
+        grid=_grid("group-scaled", "tau", lambda p: (0.2, 0.4, 0.7), _adapt, decay=True),
+    ),
+    Row(
+        "dpsgd-decay", "DPSGD, falling rate", "m8",
+        grid=_grid(
+            "flat", "clip", lambda p: _times(p.clip), lambda p: {"clip": p.clip}, decay=True
+        ),
+    ),
 ]  # fmt: skip
 
 ROWS = {row.key: row for row in _ALL}

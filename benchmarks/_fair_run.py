@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
 
 from _fair_data import Prepared, prepare
 from _fair_rows import PROTOCOL, ROWS, Point, make_rule
@@ -39,6 +40,7 @@ __all__ = [
     "result_file",
     "run_task",
     "tuning_results",
+    "worst",
 ]
 
 DELTA = 1e-6
@@ -50,7 +52,8 @@ AVERAGE = 0.999
 class Task:
     """One run. ``point`` counts the grid's points of a tuning run; None is a final run.
 
-    ``tuned_on`` names another set, and its epochs, whose tuning runs choose the point.
+    ``tuned_on`` names another set, and its epochs, whose tuning runs choose the point; by the mean
+    over groups of the validation accuracy, or by its least (``criterion`` "worst").
     """
 
     folder: str
@@ -60,12 +63,14 @@ class Task:
     epochs: int
     point: int | None = None
     tuned_on: tuple[str, int] | None = None
+    criterion: str = "mean"
 
 
 def result_file(task: Task) -> Path:
     """Return where the task's result lies."""
     what = f"seed{task.seed}" if task.point is None else f"point{task.point:02d}"
     what += "" if task.tuned_on is None else f"-tuned-on-{task.tuned_on[0]}"
+    what += "" if task.criterion == "mean" else f"-by-{task.criterion}"
     return Path(task.folder) / f"{task.set}-{task.epochs}" / task.row / f"{what}.json"
 
 
@@ -101,21 +106,24 @@ def _prepared(name: str, seed: int, validation: bool) -> Prepared:
     return data.validation(seed) if validation else data
 
 
-def tuning_results(folder: str, set_: str, row: str, epochs: int) -> dict[int, dict[str, Any]]:
-    """Return the tuning results of a row that are there, by point."""
-    grid = ROWS[row].grid
+def tuning_results(task: Task) -> dict[int, dict[str, Any]]:
+    """Return the tuning results that are there for a final run's row, by point."""
+    grid = ROWS[task.row].grid
+    source, epochs = task.tuned_on or (task.set, task.epochs)
     files = {
-        k: result_file(Task(folder, set_, row, TUNING_SEED, epochs, k))
-        for k in range(0 if grid is None else len(grid(PROTOCOL[set_])))
+        k: result_file(Task(task.folder, source, task.row, TUNING_SEED, epochs, k))
+        for k in range(0 if grid is None else len(grid(PROTOCOL[source])))
     }
     return {k: json.loads(f.read_text("utf-8")) for k, f in files.items() if f.exists()}
 
 
-def best_point(folder: str, set_: str, row: str, epochs: int) -> int:
-    """Return the tried point of best validation accuracy, averaged over groups."""
-    tried = tuning_results(folder, set_, row, epochs)
+def best_point(task: Task) -> int:
+    """Return the tried point of best validation accuracy by the task's criterion."""
+    tried = tuning_results(task)
     if not tried:
-        raise ValueError(f"Expected tuning runs of the row {row!r}, got none.")
+        raise ValueError(f"Expected tuning runs of the row {task.row!r}, got none.")
+    if task.criterion == "worst":
+        return max(tried, key=lambda k: (worst(tried[k]), balanced(tried[k])))
     return max(tried, key=lambda k: balanced(tried[k]))
 
 
@@ -124,6 +132,11 @@ def balanced(result: dict[str, Any]) -> float:
     if result["diverged"]:
         return 0.0
     return statistics.fmean(result["metrics"]["by_group"]["accuracy"].values())
+
+
+def worst(result: dict[str, Any]) -> float:
+    """Return the least accuracy of any group; 0 for a run that diverged."""
+    return 0.0 if result["diverged"] else min(result["metrics"]["by_group"]["accuracy"].values())
 
 
 def charged_noise(folder: str, set_: str, epochs: int, batches: int) -> float:
@@ -150,8 +163,7 @@ def _point(task: Task) -> Point:
     if row.grid is not None:
         at = task.point
         if at is None:
-            source, epochs = task.tuned_on or (task.set, task.epochs)
-            at = best_point(task.folder, source, task.row, epochs)
+            at = best_point(task)
         return row.grid(protocol)[at]
     if row.frozen_from is not None:
         source = replace(task, row=row.frozen_from)
@@ -189,6 +201,7 @@ def _train(task: Task, point: Point, data: Prepared) -> dict[str, Any]:
         test_seed=task.seed,
         secure_noise=False,
         average_decay=AVERAGE,
+        scheduler=LambdaLR(optimizer, lambda t: 1 - t / steps) if point.decay else None,
         progress=lambda report: bounds.append(_bound(report.rule_state, point)),
     )
     told = {"sigma": sigma, "sigma_eff": sigma_eff, "counts": counts, "steps": steps, "L": L}

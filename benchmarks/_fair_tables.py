@@ -12,7 +12,7 @@ from typing import Any
 
 from _common import Report, show
 from _fair_rows import PROTOCOL, ROWS
-from _fair_run import DELTA, Task, balanced, best_point, result_file, tuning_results
+from _fair_run import DELTA, Task, balanced, best_point, result_file, tuning_results, worst
 from equigrad.fairness import GroupCost, group_cost
 from equigrad.privacy.accounting import PrivacyEvent, epsilon
 
@@ -42,7 +42,8 @@ def add_set(report: Report, wanted: Sequence[Sequence[Task]], *, reveal: bool) -
     """
     first = wanted[0][0]
     name, epochs = first.set, first.epochs
-    twins = _results([replace(t, row="non-private", tuned_on=None) for t in wanted[0]])
+    plain = {"row": "non-private", "tuned_on": None, "criterion": "mean"}
+    twins = _results([replace(t, **plain) for t in wanted[0]])
     table, chosen = [], []
     for tasks in wanted:
         if results := _results(tasks):
@@ -155,20 +156,18 @@ def _epsilons(sigma: float, q: float, steps: int, counts: tuple[tuple[float, flo
 
 def _chosen(task: Task) -> Result:
     """Return which point was chosen for a tuned row, and by what."""
-    key, (name, epochs) = task.row, task.tuned_on or (task.set, task.epochs)
-    folder = task.folder
-    tried = tuning_results(folder, name, key, epochs)
-    at = best_point(folder, name, key, epochs)
+    tried, at = tuning_results(task), best_point(task)
     result = tried[at]
     point = result["point"]
     varied = ", ".join(f"{k} {v:g}" for k, v in point["options"].items())
     extra = f", momentum {point['momentum']:g}" if point["momentum"] else ""
     return {
-        "row": ROWS[key].number,
-        "method": ROWS[key].title,
+        "row": ROWS[task.row].number,
+        "method": ROWS[task.row].title,
         "point": f"{at} of {len(tried)}",
         "setting": f"{point['optimizer']} eta {point['eta']:.3g}{extra}; {varied}",
-        "validation, mean of groups %": 100 * balanced(result),
+        "validation: mean": 100 * balanced(result),
+        "worst": 100 * worst(result),
     }
 
 
