@@ -204,3 +204,47 @@ def test_sums_are_added_into_given_tensors():
     assert all(given[name] is out[name] for name in out)
     torch.testing.assert_close(flat(out), rows.sum(0) + 1)
     check(grads, rows)
+
+
+class PositionsFirst(nn.Module):
+    """Turns its input round, so that inner layers find the records on axis 1."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.norm = nn.Embedding(7, 4), nn.LayerNorm(4)
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, ids):
+        hidden = self.linear(self.norm(self.table(ids.T)))
+        return self.linear(torch.tanh(hidden)).transpose(0, 1)
+
+
+@pytest.mark.parametrize(("batch", "positions"), [(4, 4), (4, 3), (1, 3), (1, 1), (2, 2)])
+def test_the_batch_axis_is_found_where_positions_come_first(batch, positions):
+    ids = torch.randint(7, (batch, positions), generator=torch.Generator().manual_seed(1))
+    compare(PositionsFirst(), ids)
+
+
+def test_a_transformer_with_positions_first():
+    class Turned(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.TransformerEncoderLayer(4, 2, 6, dropout=0.0)
+
+        def forward(self, x):
+            return self.inner(x.transpose(0, 1)).transpose(0, 1)
+
+    compare(Turned(), drawn(0, 3, 3, 4), tolerance=1e-9)
+
+
+def test_a_folded_batch_is_refused_even_if_its_shape_fits():
+    class Folds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):  # (4, 8, 3) as (8, 4, 3): axis 1 has four entries, not four records
+            return self.layer(x.reshape(2 * len(x), -1, 3)).reshape(x.shape)
+
+    with pytest.raises(ModelError, match="axis of its own"):
+        per_sample_gradients(Folds(), squares, drawn(0, 4, 8, 3), None)

@@ -113,13 +113,13 @@ def test_rows_do_not_know_each_other(order, seed):
 def test_a_cancelling_norm_never_comes_out_too_small(seed, left, conv):
     """Positions come in pairs that cancel but for ``left``: the Gram form loses all its digits."""
     torch.manual_seed(seed)
-    half = 1 + 1e3 * torch.rand(3, 2, 24)
-    signs = torch.ones(3, 2, 24)
-    a = torch.cat([half, half * (1 + left * torch.rand(3, 2, 24))], dim=1)
+    half = 1 + 1e3 * torch.rand(3, 2, 64)
+    signs = torch.ones(3, 2, 64)
+    a = torch.cat([half, half * (1 + left * torch.rand(3, 2, 64))], dim=1)
     b = torch.cat([signs, -signs], dim=1)
-    model = nn.Linear(24, 24, bias=False)
+    model = nn.Linear(64, 64, bias=False)
     if conv:
-        model, a, b = nn.Conv1d(24, 24, 1, bias=False), a.mT.contiguous(), b.mT.contiguous()
+        model, a, b = nn.Conv1d(64, 64, 1, bias=False), a.mT.contiguous(), b.mT.contiguous()
 
     def loss(outputs, targets):
         return (outputs * targets).flatten(1).sum(1)
@@ -254,7 +254,7 @@ class FoldsTheBatch(nn.Module):
     ("make", "shape", "message"),
     [
         (UsesAWeightByItself, (4, 3), "other sums for layer.weight"),
-        (FoldsTheBatch, (4, 2, 3), "first axis"),
+        (FoldsTheBatch, (4, 2, 3), "axis of its own"),
         (lambda: nn.Linear(3, 3).requires_grad_(False), (4, 3), "require gradients"),
         (lambda: nn.BatchNorm1d(3), (4, 3), "replace_batchnorm"),
     ],

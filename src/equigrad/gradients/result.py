@@ -1,7 +1,6 @@
 """What a pass returns: norms, weighted sums, inner products and group sums of record gradients."""
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 
 from equigrad.errors import ModelError
 from equigrad.gradients.arithmetic import exact_products
-from equigrad.gradients.pieces import MixedPiece, Piece, accumulation
+from equigrad.gradients.grouping import grouped, matched
+from equigrad.gradients.pieces import Piece, accumulation
 
 __all__ = ["LayerPlan", "PerSampleGradients"]
 
@@ -82,7 +82,7 @@ class PerSampleGradients:
         self.outputs = outputs
         self._parameters = dict(parameters)
         self._grad = create_graph
-        self._parts = _grouped(self._parameters, pieces)
+        self._parts = grouped(self._parameters, pieces)
         self._norms: Tensor | None = None
         self._finite: Tensor | None = None
         self._stale = False
@@ -120,7 +120,7 @@ class PerSampleGradients:
                 square = square + piece.squared_norms().to(square.dtype)
                 size = piece.cancellation()
                 if size is not None:
-                    lift = lift + _GUARD[size.dtype] * size.to(lift.dtype).square()
+                    lift = lift + _GUARD[size.dtype] * size.detach().to(lift.dtype).square()
             square = square.clamp_min(0) + lift
             bad = ~(torch.isfinite(square) & torch.isfinite(self.losses))
             tiny = _TINY[square.dtype]
@@ -185,7 +185,7 @@ class PerSampleGradients:
             if self.size == 0 or other.size == 0:
                 return total
             for name in self.names:
-                for mine, theirs in _matched(self._parts[name], other._parts[name]):
+                for mine, theirs in matched(self._parts[name], other._parts[name]):
                     total = total + mine.gram(theirs).to(total.dtype)
         return total
 
@@ -276,43 +276,3 @@ class PerSampleGradients:
 def _seen(tensor: Tensor, piece: Piece) -> Tensor:
     """Return the part of a parameter-shaped tensor that a piece is about."""
     return tensor if piece.view is None else tensor[piece.view]
-
-
-def _grouped(
-    parameters: Mapping[str, nn.Parameter], pieces: Sequence[Piece]
-) -> dict[str, list[Piece]]:
-    """Return, for each parameter, pieces on disjoint parts of it, so that squared norms add."""
-    by_id: dict[int, list[Piece]] = {id(p): [] for p in parameters.values()}
-    for piece in pieces:
-        if id(piece.parameter) in by_id:
-            by_id[id(piece.parameter)].append(piece)
-    return {name: _disjoint(by_id[id(p)]) for name, p in parameters.items()}
-
-
-def _disjoint(pieces: list[Piece]) -> list[Piece]:
-    """Merge pieces of the same part; write overlapping parts out together."""
-    if len(pieces) < 2:
-        return pieces
-    by_view: dict[tuple[int, int], list[Piece]] = {}
-    for piece in pieces:
-        rows = piece.parameter.shape[0] if piece.parameter.ndim else 1
-        start, stop, _ = (piece.view or slice(None)).indices(rows)
-        by_view.setdefault((start, stop), []).append(piece)
-    spans = sorted(by_view)
-    if any(a[1] > b[0] for a, b in itertools.pairwise(spans)):
-        return [MixedPiece(pieces)]
-    merged = []
-    for span in spans:
-        first, *rest = by_view[span]
-        one = (first.stack(rest) if rest else first) or MixedPiece([first, *rest])
-        merged.append(one)
-    return merged
-
-
-def _matched(mine: list[Piece], theirs: list[Piece]) -> list[tuple[Piece, Piece]]:
-    """Pair pieces of the same parts of a parameter; write them out where the parts differ."""
-    if not mine or not theirs:
-        return []
-    if [p.view for p in mine] == [p.view for p in theirs]:
-        return list(zip(mine, theirs, strict=True))
-    return [(MixedPiece(mine), MixedPiece(theirs))]

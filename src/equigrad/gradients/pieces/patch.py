@@ -23,6 +23,7 @@ _KERNEL_GRADIENT: dict[int, Callable[..., Tensor]] = {
 
 _CHUNK_BYTES = 2**21
 _FEW_POSITIONS = 32
+_COPYING = 3  # patches are written out for Gram matrices: measured 2 to 4 times the arithmetic
 _FEW_CHANNELS = 3
 
 
@@ -122,6 +123,7 @@ class PatchPiece(Piece):
         self.b = accumulation(b).contiguous()
         self.geometry = geometry
         self._kept: Tensor | None = None
+        self._sizes: Tensor | None = None
         self.way = self._choose()
 
     def _choose(self) -> str:
@@ -131,7 +133,7 @@ class PatchPiece(Piece):
         fits_gram = max(2 * t * t, t * i) * self.geometry.groups <= limit
         if not fits_gram:
             return self._by_rows()
-        gram = 2 * t * t * (i + o) + 2 * t * i * o
+        gram = _COPYING * 2 * t * t * (i + o) + 2 * t * i * o
         keeps = t >= _FEW_POSITIONS and self._numbers() * self.size <= limit
         rows = 2 * t * i * o + (2 * i * o if keeps else 2 * t * i * o)
         return "gram" if gram < rows or i * o > limit else self._by_rows()
@@ -191,14 +193,33 @@ class PatchPiece(Piece):
     def squared_norms(self) -> Tensor:
         """Return ``(B,)`` squared norms by the chosen way."""
         if self.way == "gram":
-            t, groups = self.positions, self.geometry.groups
-            step = self.workspace.chunk(groups * t * (2 * t + self._patch), self.size, self.a)
-            parts = [self._gram_norms(slice(s, s + step)) for s in range(0, self.size, step)]
-            return torch.cat(parts)
+            squares, self._sizes = self._gram_norms()
+            return squares
         if self.way == "kept rows":
             self._kept = self.rows(slice(0, self.size))
             return row_squares(self._kept)
         return super().squared_norms()
+
+    def cancellation(self) -> Tensor | None:
+        """Return ``sum_t |p_t||b_t|`` where the Gram way was taken, summed over groups."""
+        if self.way != "gram":
+            return None
+        return self._gram_norms()[1] if self._sizes is None else self._sizes
+
+    def _gram_norms(self) -> tuple[Tensor, Tensor]:
+        """Return squared norms from Gram matrices over positions, and what may cancel in them."""
+        t, groups = self.positions, self.geometry.groups
+        step = self.workspace.chunk(groups * t * (2 * t + self._patch), self.size, self.a)
+        squares, sizes = [], []
+        for start in range(0, self.size, step):
+            patches, b = self._unfolded(slice(start, start + step))
+            left = self.workspace.bmm("patch gram a", patches.mT, patches)
+            right = self.workspace.bmm("patch gram b", b.mT, b)
+            squares.append(vecdot(left.flatten(1), right.flatten(1)).view(-1, groups).sum(1))
+            # The diagonals hold the squared lengths of patches and gradients.
+            lengths = (_diagonal(left) * _diagonal(right)).sqrt()  # a bound: no slope
+            sizes.append(lengths.view(-1, groups * t).sum(1))
+        return torch.cat(squares), torch.cat(sizes)
 
     def _unfolded(self, at: slice) -> tuple[Tensor, Tensor]:
         """Return patches and gradients, ``(records * groups, I or O, T)``."""
@@ -206,28 +227,6 @@ class PatchPiece(Piece):
         records, groups = patches.shape[0], self.geometry.groups
         b = self.b[at].reshape(records * groups, -1, self.positions)
         return patches.reshape(records * groups, self._patch, self.positions), b
-
-    def _gram_norms(self, at: slice) -> Tensor:
-        """Return the squared norms of the records ``at`` from Gram matrices over positions."""
-        patches, b = self._unfolded(at)
-        left = self.workspace.bmm("patch gram a", patches.mT, patches)
-        right = self.workspace.bmm("patch gram b", b.mT, b)
-        each = vecdot(left.flatten(1), right.flatten(1))
-        return each.view(-1, self.geometry.groups).sum(1)
-
-    def cancellation(self) -> Tensor | None:
-        """Return ``sum_t |p_t||b_t|`` where the Gram way was taken, summed over groups."""
-        if self.way != "gram":
-            return None
-        step = self.workspace.chunk(
-            self.geometry.groups * self.positions * self._patch, self.size, self.a
-        )
-        parts = []
-        for start in range(0, self.size, step):
-            patches, b = self._unfolded(slice(start, start + step))
-            sizes = patches.square().sum(1).sqrt() * b.square().sum(1).sqrt()
-            parts.append(sizes.view(-1, self.geometry.groups * self.positions).sum(1))
-        return torch.cat(parts)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Return ``sum_i w_i g_i``: from kept rows, or one kernel-gradient convolution."""
@@ -247,3 +246,8 @@ def _patches(a: Tensor, kernel: torch.Size, geometry: Geometry, space: torch.Siz
     across = [s * d for s, d in zip(strides[2:], geometry.stride, strict=True)]
     shape = (a.shape[0], a.shape[1], *kernel, *space)
     return a.as_strided(shape, (*strides[:2], *within, *across), a.storage_offset())
+
+
+def _diagonal(matrices: Tensor) -> Tensor:
+    """Return the diagonals of square matrices, ``(records, T)``, never negative."""
+    return matrices.detach().diagonal(dim1=1, dim2=2).clamp_min(0)
