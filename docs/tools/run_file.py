@@ -1,4 +1,4 @@
-"""The reference of the run file, written from its schema. :mod:`pages` puts it into its page."""
+"""References of settings, written from their schemas. :mod:`pages` puts them into their pages."""
 
 import inspect
 from typing import Any, get_args
@@ -6,22 +6,32 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from equigrad.federation.config.schema import RunConfig
+from equigrad.steward.config.schema import TrainSettings
 
-__all__ = ["reference"]
+__all__ = ["reference", "train_reference"]
 
 _HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _PLAIN = {"string": "text", "boolean": "true or false", "object": "table", "null": ""}
 
 
 def reference() -> str:
-    """Return the generated part of the page: one table for each section of a run file."""
-    top = [k for k in RunConfig.model_fields if _section(RunConfig, k) is None]
-    parts = ["## Top of the file\n\n" + _table(RunConfig, top)]
-    for key in RunConfig.model_fields:
-        section = _section(RunConfig, key)
+    """Return the generated part of the run file's page: one table for each section."""
+    return _reference(RunConfig)
+
+
+def train_reference() -> str:
+    """Return the same for the settings of one owner's private training."""
+    return _reference(TrainSettings)
+
+
+def _reference(whole: type[BaseModel]) -> str:
+    top = [k for k in whole.model_fields if _section(whole, k) is None]
+    parts = ["## Top of the file\n\n" + _table(whole, top)]
+    for key in whole.model_fields:
+        section = _section(whole, key)
         if section is None:
             continue
-        name = f"[[{key}]]" if _is_list(RunConfig, key) else f"[{key}]"
+        name = f"[[{key}]]" if _is_list(whole, key) else f"[{key}]"
         about = inspect.cleandoc(section.__doc__ or "")
         parts.append(f"## `{name}`\n\n{about}\n\n" + _table(section, list(section.model_fields)))
     return "\n".join(parts)

@@ -22,6 +22,7 @@ from equigrad.data import PARTITIONS, SETS
 from equigrad.federation.config.presets import PRESETS
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.methods import METHODS
+from equigrad.privacy.clipping import CLIPPING_RULES
 from equigrad.registry import Registry
 from equigrad.reward import REWARD_RULES
 
@@ -44,7 +45,18 @@ def test_page_without_markers_is_refused(tmp_path: Path) -> None:
 def test_commands_page_names_every_command() -> None:
     """Every command has its section, and no mark-up of a terminal is left in it."""
     text = command_line.reference()
-    for name in ("init", "run", "resume", "report", "verify", "compare", "data describe"):
+    every = (
+        "init",
+        "run",
+        "resume",
+        "report",
+        "verify",
+        "compare",
+        "data describe",
+        "train",
+        "audit",
+    )
+    for name in every:
         assert f"## `equigrad {name}" in text
     assert "[bold]" not in text
     assert "| `--folder`, `-o` |" in text
@@ -99,6 +111,7 @@ def test_told_presets_are_those_of_the_code() -> None:
         ("fair-rewards.md", REWARD_RULES),
         ("fair-rewards.md", METHODS),
         ("data.md", PARTITIONS),
+        ("private-training.md", CLIPPING_RULES),
     ],
     ids=lambda value: getattr(value, "family", value),
 )

@@ -9,7 +9,7 @@ is asked for again from the same state draws from the same key and is charged on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -29,7 +29,6 @@ from equigrad.federation.messages import (
 )
 from equigrad.federation.party.behaviours import Situation, make_behaviour
 from equigrad.federation.party.evaluate import evaluate
-from equigrad.federation.party.private import PrivateWork
 from equigrad.federation.party.spec import PartySpec
 from equigrad.federation.party.state import PartyState
 from equigrad.federation.party.training import LocalStep, LocalTrainer
@@ -43,6 +42,9 @@ from equigrad.models import (
     named_state,
     vector_sha256,
 )
+
+if TYPE_CHECKING:
+    from equigrad.federation.party.private import PrivateWork
 
 __all__ = ["PartyAgent"]
 
@@ -96,10 +98,12 @@ class PartyAgent:
         train = spec.train.to(device)
         task = spec.model_input.task
         self._labels = self._behaviour.labels(train.labels, spec.classes)
-        self._private: PrivateWork | None = None
+        self._private: PrivateWork | None = None  # its room loads much, for private runs only
         if spec.plan is None:
             self._trainer = LocalTrainer(self._model, train, spec.training, task, frozen=frozen)
         else:
+            from equigrad.federation.party.private import PrivateWork
+
             self._private = PrivateWork(self._model, train, spec, frozen=frozen)
         self._handlers: dict[type[Message], Callable[[PartyState, Any], Any]] = {
             TrainRequest: self._train,
