@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from equigrad.federation.messages import (
     Delivery,
@@ -29,7 +30,7 @@ from equigrad.federation.messages import (
 )
 from equigrad.federation.party.behaviours import Situation, make_behaviour
 from equigrad.federation.party.evaluate import evaluate
-from equigrad.federation.party.spec import PartySpec
+from equigrad.federation.party.spec import PartySpec, Records
 from equigrad.federation.party.state import PartyState
 from equigrad.federation.party.training import LocalStep, LocalTrainer
 from equigrad.federation.party.upload import bounded, noised
@@ -98,13 +99,11 @@ class PartyAgent:
         train = spec.train.to(device)
         task = spec.model_input.task
         self._labels = self._behaviour.labels(train.labels, spec.classes)
-        self._private: PrivateWork | None = None  # its room loads much, for private runs only
+        self._private: PrivateWork | None = None
         if spec.plan is None:
             self._trainer = LocalTrainer(self._model, train, spec.training, task, frozen=frozen)
         else:
-            from equigrad.federation.party.private import PrivateWork
-
-            self._private = PrivateWork(self._model, train, spec, frozen=frozen)
+            self._private = _private_work(self._model, train, spec, frozen)
         self._handlers: dict[type[Message], Callable[[PartyState, Any], Any]] = {
             TrainRequest: self._train,
             NormRequest: self._norm,
@@ -282,6 +281,15 @@ class PartyAgent:
 
     def _stream(self, purpose: str, round_: int) -> torch.Generator:
         return torch_stream(self.spec.seed, purpose, round_=round_, party=self.spec.name)
+
+
+def _private_work(
+    model: nn.Module, train: Records, spec: PartySpec, frozen: tuple[nn.Module, ...]
+) -> "PrivateWork":
+    """Make the private trainer; its room is read in here, since other runs need none of it."""
+    from equigrad.federation.party.private import PrivateWork
+
+    return PrivateWork(model, train, spec, frozen=frozen)
 
 
 def _reward(delivery: Delivery, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
