@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from equigrad.errors import ModelError
 from equigrad.gradients.arithmetic import exact_products
+from equigrad.gradients.axes import Axes
 from equigrad.gradients.checks import module_findings, per_record_loss, record_losses, refuse
 from equigrad.gradients.checks.total import SumCheck
 from equigrad.gradients.layers import LAYERS, DecomposedRule, LayerRule, Rule
@@ -114,7 +115,12 @@ class PerSamplePass:
         if self._unchecked:
             check = SumCheck(lambda: self._losses(inputs, targets, size)[0], wanted)
         self.workspace.release()
-        tape = Tape(size, list(wanted.values()), self.workspace, create_graph=create_graph)
+        if not self._axes.known:
+            layers = [(n, m) for n, m, rule in rules if isinstance(rule, LayerRule)]
+            self._axes.learn(self.model, layers, inputs)
+        tape = Tape(
+            size, list(wanted.values()), self.workspace, create_graph=create_graph, axes=self._axes
+        )
         with torch.enable_grad():
             losses, outputs = self._losses(inputs, targets, size, _prepared(tape, rules))
             total = losses.sum()
@@ -146,6 +152,7 @@ class PerSamplePass:
         if not self._modules or _state(self._modules) != self._state:
             wanted = self._wanted()
             self._resolved = wanted, self._rules(wanted)
+            self._axes = Axes()
             self._modules = list(self.model.modules())
             self._state = _state(self._modules)
         return self._resolved

@@ -4,6 +4,7 @@ Layer rules watch tensors here while the model runs; afterwards the pass asks fo
 the summed loss at all of them in one backward pass. Parameters get no gradient and keep theirs.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from equigrad.errors import ModelError
+from equigrad.gradients.axes import Axes
 from equigrad.gradients.pieces.base import Piece
 from equigrad.gradients.workspace import Workspace
 
@@ -62,6 +64,8 @@ class Tape:
         Buffers for the pieces.
     create_graph
         Keep the pieces differentiable.
+    axes
+        What is known of the axes that count records.
 
     Attributes
     ----------
@@ -76,7 +80,10 @@ class Tape:
         workspace: Workspace,
         *,
         create_graph: bool = False,
+        axes: Axes | None = None,
     ) -> None:
+        self._axes = Axes() if axes is None else axes
+        self._calls: Counter[str] = Counter()
         self.size = size
         self.workspace = workspace
         self.create_graph = create_graph
@@ -91,6 +98,12 @@ class Tape:
     def keep(self, tensor: Tensor, layer: str) -> Kept:
         """Return a record of ``tensor`` that notices if it is changed in place later."""
         return Kept(tensor, tensor._version, layer)
+
+    def batch_axis(self, tensor: Tensor, layer: str) -> int:
+        """Return the axis of a layer's input that counts records; to be asked once per call."""
+        call = self._calls[layer]
+        self._calls[layer] += 1
+        return self._axes.of(layer, call, tensor, self.size)
 
     def watch(self, output: Tensor, make: Make, *, layer: str, batch_axis: int = 0) -> Tensor:
         """Mark a tensor of the forward pass and return the one to go on with.

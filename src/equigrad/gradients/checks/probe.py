@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from equigrad.errors import ModelError
 from equigrad.gradients.checks.finding import Finding
 
-__all__ = ["probe_findings"]
+__all__ = ["buffers_kept", "probe_findings"]
 
 MOST_ROWS = 8
 SEED = 20230  # of the probe's own generator state, put back afterwards
@@ -89,7 +89,7 @@ def _run(
 ) -> _Trace:
     """Run the model once under the probe's seed; return what its modules put out."""
     trace = _Trace()
-    with torch.random.fork_rng(), _buffers_kept(model), _watched(model, trace), torch.no_grad():
+    with torch.random.fork_rng(), buffers_kept(model), _watched(model, trace), torch.no_grad():
         torch.manual_seed(SEED)
         if isinstance(inputs, Mapping):
             outputs = model(**inputs)
@@ -103,10 +103,10 @@ def _run(
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
+def buffers_kept(model: nn.Module) -> Iterator[None]:
     """Put every buffer back: its place in the module, and its content."""
     kept = [
-        (module, name, buffer, buffer.detach().clone())
+        (module, name, buffer, buffer._version, buffer.detach().clone())
         for module in model.modules()
         for name, buffer in module._buffers.items()
         if buffer is not None
@@ -115,9 +115,10 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for module, name, buffer, content in kept:
+            for module, name, buffer, version, content in kept:
                 module._buffers[name] = buffer
-                buffer.copy_(content)
+                if buffer._version != version:
+                    buffer.copy_(content)
 
 
 @contextmanager

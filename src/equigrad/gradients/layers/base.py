@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from equigrad.errors import ModelError, RegistryError
 from equigrad.gradients.pieces.base import Piece
-from equigrad.gradients.tape import Kept, Tape, batch_axis_of
+from equigrad.gradients.tape import Kept, Tape
 
 __all__ = ["LAYERS", "DecomposedRule", "LayerRegistry", "LayerRule", "Rule", "Use"]
 
@@ -102,7 +102,7 @@ class LayerRule(Rule):
         tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
         if not tensors:
             raise ModelError(f"Expected layer {name!r} to take a tensor, got none.")
-        axis = batch_axis_of(tensors[0], tape.size, layer=name)
+        axis = tape.batch_axis(tensors[0], name)
         kept = tuple(tape.keep(tensor, name) for tensor in tensors)
         use = Use(name, tape, args, kwargs, kept, axis)
         return tape.watch(
