@@ -55,9 +55,9 @@ class Geometry:
             return self._correlated(a, b, shape)
         records = a.shape[0]
         rows = _KERNEL_GRADIENT[len(self.stride)](
-            a.flatten(0, 1).unsqueeze(0),
+            _one_record(a),
             (records * shape[0], *shape[1:]),
-            b.flatten(0, 1).unsqueeze(0),
+            _one_record(b),
             self.stride,
             self.padding,
             self.dilation,
@@ -251,3 +251,13 @@ def _patches(a: Tensor, kernel: torch.Size, geometry: Geometry, space: torch.Siz
 def _diagonal(matrices: Tensor) -> Tensor:
     """Return the diagonals of square matrices, ``(records, T)``, never negative."""
     return matrices.detach().diagonal(dim1=1, dim2=2).clamp_min(0)
+
+
+def _one_record(tensor: Tensor) -> Tensor:
+    """Return all records side by side as channels of one.
+
+    By way of one axis, so that axes of one entry get strides of their own: from strides that
+    look channels-last PyTorch makes a kernel gradient it then refuses.
+    """
+    records, channels, *spatial = tensor.shape
+    return tensor.flatten().view(1, records * channels, *spatial)
