@@ -9,6 +9,7 @@ from equigrad.privacy.clipping import (
     GlobalAdapt,
     GroupAdaptive,
     GroupGlobalAdapt,
+    GroupScaled,
     Quantile,
 )
 from equigrad.testing.clipping import ClippingContract
@@ -77,6 +78,16 @@ class TestGroupAdaptiveMeanOfRatios(ClippingContract):
 class TestGroupGlobalAdapt(ClippingContract):
     def make(self):
         return GroupGlobalAdapt(1.0)
+
+
+class TestGroupScaled(ClippingContract):
+    def make(self):
+        return GroupScaled(1.0, 5.0)
+
+
+class TestGroupScaledBeyondBalance(ClippingContract):
+    def make(self):
+        return GroupScaled(2.0, 0.5, power=2.0, tau=1.0, count_noise=0.5, threshold_min=0.01)
 
 
 class TestGroupGlobalAdaptMedian(ClippingContract):

@@ -16,6 +16,7 @@ RULES: dict[str, dict[str, Any]] = {
     "group-adaptive": {"clip": 0.5, "count_noise": 3.0},
     "quantile": {"clip": 0.6, "count_noise": 5.0},
     "group-global-adapt": {"clip": 0.7},
+    "group-scaled": {"clip": 0.7, "threshold": 2.0, "count_noise": 4.0},
 }
 
 

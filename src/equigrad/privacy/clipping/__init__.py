@@ -12,6 +12,7 @@ from equigrad.privacy.clipping.global_adapt import GlobalAdapt
 from equigrad.privacy.clipping.global_clip import Global
 from equigrad.privacy.clipping.group_adaptive import GroupAdaptive
 from equigrad.privacy.clipping.group_global_adapt import GroupGlobalAdapt
+from equigrad.privacy.clipping.group_scaled import GroupScaled
 from equigrad.privacy.clipping.quantile import Quantile
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "GlobalAdapt",
     "GroupAdaptive",
     "GroupGlobalAdapt",
+    "GroupScaled",
     "Quantile",
 ]
