@@ -5,6 +5,8 @@ Nothing heavy is imported here: the command line asks before it knows what a fol
 
 import json
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from equigrad.federation.record.folder import RunFolder
@@ -31,20 +33,21 @@ def trainer_path(place: RunFolder) -> Path:
     return place.checkpoint
 
 
-def undo(place: RunFolder, *, fresh: bool) -> None:
+def undo(place: RunFolder, new: Sequence[Path]) -> None:
     """Remove what was written for a training that was then refused.
 
     Parameters
     ----------
     place
         Its folder, new or empty before.
-    fresh
-        Whether the folder itself was new.
+    new
+        Folders that there were not before, the deepest first.
     """
     for path in place.path.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if fresh:
-        place.path.rmdir()
+    for folder in new:
+        with suppress(OSError):  # somebody else has put something there meanwhile
+            folder.rmdir()

@@ -69,14 +69,14 @@ def start(
         If the folder is in use or cannot be written.
     """
     place = RunFolder(folder)
-    fresh = _refuse_taken(place)
+    new = _refuse_taken(place)
     setup = prepare(settings)
     with opened_account(settings, setup.material.name) as account:
         place = RunFolder.create(place.path, dump_toml(settings), settings.model_dump())
         try:
             play = _begun(setup, place, account, listener or Silent())
         except BaseException:
-            undo(place, fresh=fresh)
+            undo(place, new)
             raise
         return play.to_the_end(report=report)
 
@@ -281,14 +281,15 @@ class _Play:
         ).to_json()
 
 
-def _refuse_taken(place: RunFolder) -> bool:
-    """Refuse a folder in use before the work begins; return whether there is none yet."""
+def _refuse_taken(place: RunFolder) -> list[Path]:
+    """Refuse a folder in use before the work begins; return the folders there are not yet."""
     if place.path.is_dir() and any(place.path.iterdir()):
         raise RecordError(
             f"Expected {place.path} to be new or empty, got a folder with files in it. "
             "Continue that training with --resume, or choose another folder."
         )
-    return not place.path.exists()
+    here = place.path.absolute()
+    return [folder for folder in (here, *here.parents) if not folder.exists()]
 
 
 def _kept(lines: list[Line], steps: int) -> list[Line]:

@@ -20,6 +20,7 @@ import equigrad
 from equigrad._validate import known_options
 from equigrad.errors import BudgetExceededError, PrivacyError
 from equigrad.federation.party.optimizer import make_optimizer
+from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.streams import stream_seed
 from equigrad.models import (
     build_model,
@@ -77,6 +78,7 @@ class Setup:
     diagnostics: StepDiagnostics | None
     initial_sha256: str
     warnings: list[str] = field(default_factory=list)
+    _stated: dict[str, PrivacyStatement] = field(default_factory=dict)
 
     def begin(self, **more: Any) -> PrivateTrainer:
         """Return a new trainer; ``more`` are options of it that no setting has.
@@ -185,17 +187,21 @@ class Setup:
 
     def statement(self, trainer: PrivateTrainer, events: list[PrivacyEvent]) -> PrivacyStatement:
         """Return what ``events`` promise, with what this training shows beside."""
+        key = canonical_json([event.to_json() for event in events])
+        if key in self._stated:  # pricing takes the better part of a second
+            return self._stated[key]
         more = list(_NOT_COVERED)
         if self.settings.fairness.paired:
             more.append("figures of the twin, which was trained without any protection")
         if self.diagnostics is not None:
             more.append("misalignment and excessive-risk terms recorded during training")
-        return privacy_statement(
+        self._stated[key] = privacy_statement(
             events,
             trainer.settings.delta,
             accountant=trainer.settings.accountant,
             also_not_covered=more,
         )
+        return self._stated[key]
 
     @property
     def _given(self) -> dict[str, Any]:
