@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from _fair_rules import GroupScaled
 from equigrad.privacy.clipping import CLIPPING_RULES, ClippingRule
 
 __all__ = ["PROTOCOL", "ROWS", "Point", "Protocol", "Row", "make_rule"]
-
-EXTRA = {"group-scaled": GroupScaled}
 
 
 @dataclass(frozen=True)
@@ -84,8 +81,7 @@ def make_rule(point: Point) -> ClippingRule:
     """Return a fresh rule of a point."""
     if point.rule is None:
         raise ValueError("Expected a point with a clipping rule, got none.")
-    kind = EXTRA.get(point.rule) or CLIPPING_RULES[point.rule]
-    return kind(**point.options)
+    return CLIPPING_RULES[point.rule](**point.options)
 
 
 def _adapt(p: Protocol, **more: Any) -> dict[str, Any]:
