@@ -282,6 +282,7 @@ CHILD = """
 """
 
 
+@pytest.mark.slow
 def test_kill_at_any_point_leaves_one_run(tmp_path: Path) -> None:
     """A killed process goes on; model and charges are those of a run that nobody killed."""
     whole = begun(None, rule="flat")

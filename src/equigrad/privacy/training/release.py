@@ -8,6 +8,7 @@ Neighbours: :mod:`.sampling` draws the batch, :mod:`equigrad.gradients` makes th
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -31,7 +32,9 @@ __all__ = [
 ]
 
 _ROUNDING = 2.0**17.5
-_PREFETCH_FROM = 16384
+# Below, drawing in line is faster than a second thread that takes turns with this one for the
+# interpreter: measured 1.48 against 1.9 to 2.9 times a plain step for 235,146 parameters.
+_PREFETCH_FROM = 2**22
 
 
 class ChunkObserver(Protocol):
@@ -98,7 +101,7 @@ class ReleaseMaker:
         self._cap = batch_cap(settings.public_batch_size)
         self._rows_per_sum = self._chosen_rows()
         self._prefetch: Prefetch | None = None
-        if size >= _PREFETCH_FROM and settings.noise_multiplier and device.type == "cpu":
+        if size >= _PREFETCH_FROM and settings.noise_multiplier and _spare_core(device):
             self._prefetch = Prefetch(key, size, "gradient", double=secure or double)
 
     def make(self, nonce: int, observer: ChunkObserver | None = None) -> NoisyRelease:
@@ -224,6 +227,12 @@ class ReleaseMaker:
         if not self.secure or batch <= self._cap:
             return self._rows_per_sum
         return max(1, self._rows_per_sum * self._cap // batch)
+
+
+def _spare_core(device: torch.device) -> bool:
+    """Return whether drawing noise in a thread of its own takes nothing from the pass."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return device.type == "cpu" and (cores or 1) > torch.get_num_threads()
 
 
 def _views(total: Tensor, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -6,8 +6,6 @@ Neighbours: :mod:`.settings` (the public constants), :mod:`.release` (one noisy 
 """
 
 import copy
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from torch.utils.data import DataLoader
 from equigrad._validate import positive_int
 from equigrad.errors import ConfigError, ModelError, PrivacyError
 from equigrad.gradients import per_record_loss
-from equigrad.gradients.checks import check_per_sample
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import (
     PrivacyEvent,
@@ -31,7 +28,6 @@ from equigrad.privacy.accounting import (
 )
 from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
-from equigrad.privacy.training.account_meter import AccountMeter
 from equigrad.privacy.training.averaging import IterateAverage
 from equigrad.privacy.training.checkpoint import load_state
 from equigrad.privacy.training.checks import (
@@ -43,7 +39,14 @@ from equigrad.privacy.training.checks import (
     trainable,
 )
 from equigrad.privacy.training.journal import Journal, release_digest
-from equigrad.privacy.training.meter import LocalMeter, Meter
+from equigrad.privacy.training.outset import (
+    check_model,
+    inputs_digest,
+    new_key,
+    opened_meter,
+    plain_sgd,
+    training_device,
+)
 from equigrad.privacy.training.persistence import (
     chosen_key,
     data_fingerprint,
@@ -55,7 +58,7 @@ from equigrad.privacy.training.persistence import (
 )
 from equigrad.privacy.training.release import NoisyRelease, ReleaseMaker
 from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
-from equigrad.privacy.training.rows import as_rows, loader_rate, to_device
+from equigrad.privacy.training.rows import as_rows, loader_rate
 from equigrad.privacy.training.settings import made_rule, resolve
 from equigrad.privacy.training.stopping import EarlyStopping
 
@@ -186,18 +189,16 @@ class PrivateTrainer:
         _resumed_run: str | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
-        self.scheduler, self.scheduler_every = (
-            scheduler,
-            positive_int("scheduler_every", scheduler_every),
-        )
+        self.scheduler = scheduler
+        self.scheduler_every = positive_int("scheduler_every", scheduler_every)
         self.progress, self.diagnostics = progress, diagnostics
-        self.key = _new_key(key, test_seed)
+        self.key = new_key(key, test_seed)
         self.rule = made_rule(rule, rule_options)
         self.parameters = trainable(model)
         check_optimizer(optimizer, self.parameters)
         check_scheduler(scheduler, optimizer)
         refuse_gradients(self.parameters)
-        self.device = _device(device, self.parameters)
+        self.device = training_device(device, self.parameters)
         if isinstance(data, DataLoader) and sampling_rate is None and public_batch_size is None:
             sampling_rate = loader_rate(data)
         self.rows = as_rows(data, groups)
@@ -224,7 +225,7 @@ class PrivateTrainer:
         warn_large_delta(delta, len(self.rows), stacklevel=3)
         if check_data:
             check_rows(self.rows, model, loss)
-            self._check_model()
+            check_model(model, loss, self.rows, self.device)
         self.secure_noise = secure_noise
         self.releases = ReleaseMaker(
             model,
@@ -245,7 +246,14 @@ class PrivateTrainer:
         self.average = (
             None if average_decay is None else IterateAverage(self.parameters, average_decay)
         )
-        self.event = self._step_event(account_label)
+        self.event: PrivacyEvent | None = None
+        if self.settings.noise_multiplier:
+            self.event = self.settings.event(
+                self.rule,
+                noise_form="rounded" if secure_noise else "fast",
+                seeded=not self.key.private,
+                label=account_label,
+            )
         self.steps_done = 0
         self.stopped = False
         self.nonce = -1
@@ -253,7 +261,9 @@ class PrivateTrainer:
         self._broken = False
         self._priced: tuple[int, float] | None = None
         self._data_digest = ""
-        self.meter = self._meter(account, _resumed_run)
+        self.meter = opened_meter(
+            self.event, self.settings, self.key, early_stopping, account, _resumed_run
+        )
 
     @property
     def private(self) -> bool:
@@ -360,6 +370,8 @@ class PrivateTrainer:
         """
         left = max(0, self.settings.steps - self.steps_done)
         wanted = left if steps is None else positive_int("steps", steps)
+        if self.checkpoint is not None and self.journal is None and not self.finished:
+            self.save(self.checkpoint)
         made = 0
         while made < wanted and not self.stopped:
             report = self.step()
@@ -480,47 +492,17 @@ class PrivateTrainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check_model(self) -> None:
-        """Refuse a model or a loss whose rows have no gradients of their own."""
-        if len(self.rows) < 2:  # the probe replaces one row and watches the others
-            check_per_sample(self.model)
-            return
-        inputs, targets = self.rows.take(torch.arange(min(8, len(self.rows))))
-        check_per_sample(
-            self.model, to_device(inputs, self.device), self.loss, targets.to(self.device)
-        )
-
     def _finish(self) -> None:
         """Destroy the kept copies of the key and give back what the run did not use."""
         self.meter.finish()
         if self.journal is not None:
             forget_key(self.journal.path.parent)
 
-    def _meter(self, account: PrivacyAccount | None, resumed: str | None) -> Meter:
-        """Return what the run is charged to; an account is charged from here on."""
-        planned = self.settings.steps
-        limit = None if self.settings.target_epsilon is None else planned
-        if account is None or self.event is None:
-            return LocalMeter(self.event, limit)
-        seeded = not self.private
-        looks = None if self.stopping is None else self.stopping.planned(planned, seeded=seeded)
-        if resumed is not None:
-            return AccountMeter.resume(
-                self.event, account, resumed, looks=looks, extend=limit is None
-            )
-        return AccountMeter.open(
-            self.event, account, self.key, steps=planned, looks=looks, extend=limit is None
-        )
-
     def _inputs_digest(self) -> str:
         """Return a digest of all that a step's sum depends on besides the key."""
         if not self._data_digest:
             self._data_digest = data_fingerprint(self.rows, self.key).hex()
-        total = hashlib.blake2b(digest_size=16)
-        for tensor in self.model.state_dict().values():
-            total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-        total.update(json.dumps([self._data_digest, self.rule.state()], sort_keys=True).encode())
-        return total.hexdigest()
+        return inputs_digest(self.model, self.rule, self._data_digest)
 
     def _released(
         self, before: Mapping[str, Any], watcher: DiagnosticHook | None
@@ -580,7 +562,7 @@ class PrivateTrainer:
             sensitivity=release.sensitivity,
             noise_multiplier=self.settings.noise_multiplier,
             public_batch_size=self.settings.public_batch_size,
-            plain_sgd=_plain_sgd(self.optimizer),
+            plain_sgd=plain_sgd(self.optimizer),
             state=state,
         )
 
@@ -601,52 +583,3 @@ class PrivateTrainer:
                 "Expected a run whose latest step was completed, got one that was closed or broke "
                 "off while the optimizer stepped. Resume it from its checkpoint."
             )
-
-    def _step_event(self, label: str) -> PrivacyEvent | None:
-        """Return the event of one step, ``None`` without noise."""
-        if not self.settings.noise_multiplier:
-            return None
-        return self.settings.event(
-            self.rule,
-            noise_form="rounded" if self.secure_noise else "fast",
-            seeded=not self.key.private,
-            label=label,
-        )
-
-
-def _new_key(key: NoiseKey | None, test_seed: int | None) -> NoiseKey:
-    """Return the run's key."""
-    if key is not None and test_seed is not None:
-        raise PrivacyError(
-            "Expected key or test_seed, got both. A private run takes no seed: whoever knows it "
-            "can take the noise off."
-        )
-    if key is not None and not isinstance(key, NoiseKey):
-        raise PrivacyError(
-            f"Expected a NoiseKey, got {type(key).__name__}. A private run takes no seed; leave "
-            "key out for a secret one, or say test_seed for a run that is not private."
-        )
-    if test_seed is not None:
-        return NoiseKey.test(test_seed)
-    return NoiseKey.secret() if key is None else key
-
-
-def _device(
-    device: torch.device | str | None, parameters: Mapping[str, nn.Parameter]
-) -> torch.device:
-    """Return where to train."""
-    found = next(iter(parameters.values())).device
-    if device is not None and torch.device(device).type != found.type:
-        raise ModelError(
-            f"Expected the model on {device}, got it on {found}. Move it there before building "
-            "the optimizer."
-        )
-    return found
-
-
-def _plain_sgd(optimizer: Optimizer) -> bool:
-    """Return whether a step of ``optimizer`` is ``theta - lr * grad`` and nothing else."""
-    names = ("momentum", "weight_decay", "nesterov", "maximize")
-    return type(optimizer) is torch.optim.SGD and not any(
-        group.get(name) for group in optimizer.param_groups for name in names
-    )

@@ -1,0 +1,127 @@
+"""What a private run settles before its first step: key, device, meter, and what it may train.
+
+Neighbours: :mod:`.trainer` begins with these, :mod:`.checks` and :mod:`.settings` judge the rest.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from equigrad.errors import ModelError, PrivacyError
+from equigrad.gradients import check_per_sample
+from equigrad.privacy.account import PrivacyAccount
+from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.clipping import ClippingRule
+from equigrad.privacy.noise import NoiseKey
+from equigrad.privacy.training.account_meter import AccountMeter
+from equigrad.privacy.training.meter import LocalMeter, Meter
+from equigrad.privacy.training.rows import Rows, to_device
+from equigrad.privacy.training.settings import Settings
+from equigrad.privacy.training.stopping import EarlyStopping
+
+__all__ = [
+    "check_model",
+    "inputs_digest",
+    "new_key",
+    "opened_meter",
+    "plain_sgd",
+    "training_device",
+]
+
+_PROBED = 8
+
+
+def new_key(key: NoiseKey | None, test_seed: int | None) -> NoiseKey:
+    """Return the run's key."""
+    if key is not None and test_seed is not None:
+        raise PrivacyError(
+            "Expected key or test_seed, got both. A private run takes no seed: whoever knows it "
+            "can take the noise off."
+        )
+    if key is not None and not isinstance(key, NoiseKey):
+        raise PrivacyError(
+            f"Expected a NoiseKey, got {type(key).__name__}. A private run takes no seed; leave "
+            "key out for a secret one, or say test_seed for a run that is not private."
+        )
+    if test_seed is not None:
+        return NoiseKey.test(test_seed)
+    return NoiseKey.secret() if key is None else key
+
+
+def training_device(
+    device: torch.device | str | None, parameters: Mapping[str, nn.Parameter]
+) -> torch.device:
+    """Return where to train."""
+    found = next(iter(parameters.values())).device
+    if device is not None and torch.device(device).type != found.type:
+        raise ModelError(
+            f"Expected the model on {device}, got it on {found}. Move it there before building "
+            "the optimizer."
+        )
+    return found
+
+
+def plain_sgd(optimizer: Optimizer) -> bool:
+    """Return whether a step of ``optimizer`` is ``theta - lr * grad`` and nothing else."""
+    names = ("momentum", "weight_decay", "nesterov", "maximize")
+    return type(optimizer) is torch.optim.SGD and not any(
+        group.get(name) for group in optimizer.param_groups for name in names
+    )
+
+
+def check_model(
+    model: nn.Module, loss: Callable[[Any, Any], Tensor], rows: Rows, device: torch.device
+) -> None:
+    """Refuse a model or a loss whose rows have no gradients of their own."""
+    if len(rows) < 2:  # the probe replaces one row and watches the others
+        check_per_sample(model)
+        return
+    inputs, targets = rows.take(torch.arange(min(_PROBED, len(rows))))
+    check_per_sample(model, to_device(inputs, device), loss, targets.to(device))
+
+
+def opened_meter(
+    event: PrivacyEvent | None,
+    settings: Settings,
+    key: NoiseKey,
+    stopping: EarlyStopping | None,
+    account: PrivacyAccount | None,
+    resumed: str | None,
+) -> Meter:
+    """Return what the run is charged to; from here on an account holds its reservation.
+
+    Parameters
+    ----------
+    event, settings, key, stopping
+        The run's.
+    account
+        Where to charge; ``None`` keeps the charges with the run.
+    resumed
+        Name of the account's run to take up again.
+    """
+    limit = None if settings.target_epsilon is None else settings.steps
+    if account is None or event is None:
+        return LocalMeter(event, limit)
+    looks = None
+    if stopping is not None:
+        looks = stopping.planned(settings.steps, seeded=not key.private)
+    if resumed is not None:
+        return AccountMeter.resume(event, account, resumed, looks=looks, extend=limit is None)
+    return AccountMeter.open(
+        event, account, key, steps=settings.steps, looks=looks, extend=limit is None
+    )
+
+
+def inputs_digest(model: nn.Module, rule: ClippingRule, data_digest: str) -> str:
+    """Return a digest of all that a step's sum depends on besides the key."""
+    total = hashlib.blake2b(digest_size=16)
+    for tensor in model.state_dict().values():
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        total.update(plain.view(torch.uint8).numpy().data)
+    total.update(json.dumps([data_digest, rule.state()], sort_keys=True).encode())
+    return total.hexdigest()
