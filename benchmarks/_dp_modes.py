@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from _dp_models import Case
+from equigrad.privacy.noise import Prefetch
 from equigrad.privacy.training import PrivateTrainer
 
 __all__ = ["OPACUS", "OURS", "PLAIN", "make_step"]
@@ -38,10 +39,10 @@ OURS: dict[str, dict[str, Any]] = {
         "rule_options": {"clip": 1.0},
         "secure_noise": True,
     },
-    "global-adapt, noise in line": {
+    "global-adapt, noise ahead": {
         "rule": "global-adapt",
         "rule_options": {"clip": 1.0},
-        "in_line": True,
+        "ahead": True,
     },
     "global-adapt, no noise": {
         "rule": "global-adapt",
@@ -50,7 +51,7 @@ OURS: dict[str, dict[str, Any]] = {
         "test_seed": 0,
     },
 }
-"""Our modes: the real trainer with each rule; fast noise made beside the pass unless said."""
+"""Our modes: the real trainer with each rule; fast noise unless said."""
 
 OPACUS = {f"opacus {mode}": mode for mode in ("hooks", "ew", "functorch", "ghost")}
 """Opacus's modes by the names they have here."""
@@ -101,7 +102,7 @@ def _ours(
     model: nn.Module,
     case: Case,
     *,
-    in_line: bool = False,
+    ahead: bool = False,
     n_groups: int | None = None,
     noise_multiplier: float = 1.0,
     secure_noise: bool = False,
@@ -125,8 +126,9 @@ def _ours(
         **options,
     )
     trainer.releases.rows = _SameRows(trainer.releases.rows, case)
-    if in_line:
-        trainer.releases._prefetch = None
+    if ahead:
+        size = trainer.releases.total.numel()
+        trainer.releases._prefetch = Prefetch(trainer.key, size, "gradient", double=secure_noise)
     return trainer.step
 
 

@@ -5,8 +5,8 @@ loading are nobody's. Ours is the real trainer, charging included. Times: one pr
 batch size and number of threads; the modes run in turn, after 3 warm-up rounds; ratios are those
 of one round's step to the same round's non-private step (median, quartiles), and of the least
 times. Memory: a fresh process per mode, the peak of resident memory less what was resident once
-model and data were there. The noise of the fast and secure rows is drawn by a second thread, also
-where PyTorch has one; the row "noise in line" does without.
+model and data were there. The row "noise ahead" has its noise drawn by a second thread, also where
+PyTorch has one; the trainer itself does so for models beyond four million parameters.
 
 Run: ``python benchmarks/dp_step.py [--quick] [--json FILE] [--models ...] [--batches ...]``
 """
