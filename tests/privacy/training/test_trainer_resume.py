@@ -262,6 +262,25 @@ def test_an_account_is_charged_once_and_keeps_the_key(tmp_path: Path) -> None:
         assert account.unfinished() == []
 
 
+def test_an_account_charges_a_repeat_on_other_inputs(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=30.0, delta=1e-4) as account:
+        lost = begun(folder, key=NoiseKey.secret(), account=account)
+        lost.train(4)
+        for _ in range(2):
+            lost.step()
+        again = resumed(folder, account=account)
+        again.step()
+        assert again.meter.charged == 6  # a true repeat
+        with torch.no_grad():
+            again.model[0].weight += 1e-4
+        assert not again.step().replayed
+        assert again.nonce == 6
+        assert [event.steps for event in account.events()] == [7]
+        again.train()  # the account grants the step that the repeat took from the plan
+        assert [event.steps for event in account.events()] == [13]
+
+
 CHILD = """
     import sys
     from pathlib import Path

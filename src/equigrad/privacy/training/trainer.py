@@ -393,7 +393,8 @@ class PrivateTrainer:
 
         The folder holds safetensors and JSON, all of it public or released, but for its part
         ``private/``, which is readable by the owner only: the noise key (unless the account keeps
-        it) and digests. Whoever has the key can take the noise off: never publish that part.
+        it) and digests. Whoever has the key can take the noise off: never publish that part. Nor
+        go on from an older copy of the folder: its digests do not know what was given out since.
 
         Raises
         ------
