@@ -1,13 +1,11 @@
-"""Puts the neighbours' helpers on the path and plays private runs."""
+"""Plays private runs for the tests of this folder."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from private_runs import private_config
 
 from equigrad.federation.runner import run
 from equigrad.federation.transport import Fault, FaultPlan
@@ -16,8 +14,6 @@ from equigrad.federation.transport import Fault, FaultPlan
 @pytest.fixture
 def play_private(tmp_path: Path) -> Callable[..., Path]:
     """Run a small private configuration and return its folder."""
-    from private_runs import private_config
-
     runs = iter(range(100))
 
     def run_it(

@@ -14,6 +14,7 @@ from private_runs import private_config
 
 from equigrad.errors import ConfigError
 from equigrad.federation.config.schema import PartyConfig
+from equigrad.federation.messages import TrainRequest
 from equigrad.federation.party import PartyAgent
 from equigrad.federation.private.account import Charge, PartyAccount
 from equigrad.federation.private.plan import PrivacyPlan, plan_party
@@ -164,3 +165,32 @@ def test_variance_is_computed_from_the_mechanism_that_adds_the_noise(
         step = agent._private.train(agent.initial_state(), 0)
         rule = spec.plan.rule()
         assert set(seen) == {spec.plan.mechanism(rule).deviation(step.update.numel())}
+
+
+@pytest.mark.parametrize("gamma", [100.0, 0.05])
+def test_declared_noise_makes_squared_norms_unbiased(
+    gamma: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One local step on all records: what bounding did to the noise is undone on average."""
+    changes = {"training": {"lr": 0.5, "batch_size": 8, "steps": 1}}
+    spec = prepare(private_config({"expected_batch": 1000}, **changes)).specs[0]
+    agent = PartyAgent(replace(spec, account=Path("unused.sqlite")))
+    seeds = iter(range(1000))
+
+    def free(self: PartyAccount, first: int, inputs: str) -> Charge:
+        return Charge(NoiseKey.test(next(seeds)), (0,), 1)
+
+    monkeypatch.setattr(PartyAccount, "charge", free)
+    request = TrainRequest(round=0, bounding="clip", gamma=gamma, evaluate=False)
+    corrected, raw = [], []
+    for _ in range(40):
+        _, reply = agent.handle(agent.initial_state(), request)
+        square = float(reply.upload.double().square().sum())
+        size, factor = reply.upload.numel(), reply.privacy["factor"]
+        raw.append(square / factor**2)
+        corrected.append((square - size * reply.noise["variance"]) / factor**2)
+    monkeypatch.setattr(release.GaussianMechanism, "add_", lambda self, total, *a, **k: total)
+    clean = float(agent._private.train(agent.initial_state(), 0).update.double().square().sum())
+    error = np.std(corrected, ddof=1) / np.sqrt(len(corrected))
+    assert abs(np.mean(corrected) - clean) < 4.5 * error
+    assert abs(np.mean(raw) - clean) > 9 * error  # without the correction the noise is paid for

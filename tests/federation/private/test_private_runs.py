@@ -17,9 +17,11 @@ from equigrad.federation.record.verify import verify
 from equigrad.federation.report.reading import read_run
 from equigrad.federation.report.rows import party_rows
 from equigrad.federation.runner import run
+from equigrad.federation.setup import prepare
 from equigrad.federation.transport import Fault
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent, epsilon
+from equigrad.privacy.clipping import CLIPPING_RULES
 
 Play = Callable[..., Path]
 pytestmark = pytest.mark.filterwarnings("ignore:.*layer_repo.*:UserWarning")
@@ -138,8 +140,6 @@ def test_own_rules_with_states_and_groups(play_private: Play) -> None:
         ("quantile", {"count_noise": 4.0}, {}),
         ("group-adaptive", {"count_noise": 4.0}, {"groups": "label"}),
     ):
-        from equigrad.privacy.clipping import CLIPPING_RULES
-
         names = CLIPPING_RULES[rule].__init__.__code__.co_varnames
         chosen = {"clip": 1.0} | {k: v for k, v in options.items() if k in names}
         folder = play_private(rounds=2, privacy={"rule": rule, "options": chosen} | more)
@@ -152,8 +152,6 @@ def test_own_rules_with_states_and_groups(play_private: Play) -> None:
 
 def test_noise_is_declared_and_taken_out_of_squared_norms(play_private: Play) -> None:
     """After clipping to half its length an update carries a quarter of the variance."""
-    from equigrad.federation.setup import prepare
-
     changes = {"rounds": 1, "rewards": {"gamma": 0.05}}
     folder = play_private(**changes)
     plan = prepare(private_config(**changes)).plans["party-1"]
