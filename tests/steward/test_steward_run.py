@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -18,6 +21,7 @@ from equigrad.errors import (
 )
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.steward import run as play
+from equigrad.steward.config import dump_toml
 from equigrad.steward.progress import Silent
 from equigrad.steward.report import read_story
 from equigrad.steward.run import resume, start
@@ -156,7 +160,9 @@ def test_the_key_lies_in_the_private_part_only(tmp_path):
 def test_private_trainings_differ_and_say_so_nowhere(tmp_path):
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
-        start(quick(privacy__noise="secret", training__steps=2), folder)
+        plain = {"fairness__paired": False, "fairness__diagnostics": None}
+        settings = quick(privacy__noise="secret", training__steps=1, **plain)
+        start(settings, folder, report=folder.name == "a")
     models = [load_file(folder / "models" / "model.safetensors") for folder in folders]
     assert not torch.equal(models[0]["1.weight"], models[1]["1.weight"])
     story = read_story(folders[0])
@@ -166,7 +172,8 @@ def test_private_trainings_differ_and_say_so_nowhere(tmp_path):
 
 
 def test_the_seed_moves_weights_and_split_and_nothing_else_of_the_form(trained, tmp_path):
-    start(quick(seed=1), tmp_path / "other", report=False)
+    plain = {"fairness__paired": False, "fairness__diagnostics": None}
+    start(quick(seed=1, **plain), tmp_path / "other", report=False)
     ours, theirs = read_story(trained), read_story(tmp_path / "other")
     assert ours.start["model"]["initial_sha256"] != theirs.start["model"]["initial_sha256"]
     assert ours.start["event"] == theirs.start["event"]
@@ -213,9 +220,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("changes", "kind", "message"), REFUSED)
-@pytest.mark.parametrize("taken", [False, True])
-def test_what_is_refused_leaves_nothing(tmp_path, changes, kind, message, taken):
-    folder = tmp_path / "run"
+def test_what_is_refused_leaves_nothing(tmp_path, changes, kind, message):
+    folder, taken = tmp_path / "run", "privacy__options" in changes
     if taken:
         folder.mkdir()
     account = tmp_path / "account.sqlite"
@@ -320,3 +326,26 @@ def test_a_large_delta_is_a_warning(tmp_path):
         report=False,
     )
     assert [level for level, text in told if "delta" in text] == ["warning"]
+
+
+def test_a_process_that_is_killed_can_be_resumed(trained, tmp_path):
+    """SIGKILL at a moment that nobody chose, in a process of its own."""
+    (tmp_path / "settings.toml").write_text(dump_toml(quick()))
+    code = (
+        "import sys\n"
+        "from equigrad.steward.config import parse_settings\n"
+        "from equigrad.steward.run import start\n"
+        "start(parse_settings(open(sys.argv[1]).read()), sys.argv[2], report=False)\n"
+    )
+    folder = tmp_path / "run"
+    arguments = [sys.executable, "-c", code, str(tmp_path / "settings.toml"), str(folder)]
+    process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
+    record = folder / "record.jsonl"
+    while process.poll() is None:
+        if record.exists() and record.read_bytes().count(b'"stage":"measure"') >= 3:
+            break
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    resume(folder, report=False)
+    assert everything(folder, report=False) == everything(trained, report=False)

@@ -82,7 +82,8 @@ def audit_settings(
     listener = listener or Silent()
     in_range("confidence", confidence, 0, 1, left_open=True, right_open=True)
     setup = prepare(settings)
-    reference = setup.begin()
+    with setup.begin() as reference:  # for its settings; it is never trained
+        private, rule = reference.private, reference.rule.name
     count = min(_MOST_CANARIES, len(setup.material.train) // 2) if canaries is None else canaries
     positive_int("canaries", count)
     made = max(2, count // _SHARE_OF_GUESSES) if guesses is None else guesses
@@ -117,9 +118,9 @@ def audit_settings(
     return Audited(
         audit,
         setup.material.name,
-        reference.rule.name,
+        rule,
         reference.settings.steps,
-        not reference.private,
+        not private,
     )
 
 

@@ -112,8 +112,8 @@ class Setup:
             options["noise_multiplier"] = privacy.noise_multiplier
         made = self._given | options | more
         if privacy.noise_multiplier is not None:  # checked before an account reserves its steps
-            with collected([]):
-                self._within_budget(PrivateTrainer(**(made | {"account": None})))
+            with collected([]), PrivateTrainer(**(made | {"account": None})) as tried:
+                self._within_budget(tried)
         with collected(self.warnings):
             return PrivateTrainer(**made)
 

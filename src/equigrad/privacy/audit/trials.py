@@ -84,8 +84,9 @@ def dirac_one_run(
         test_seed=seed,
         secure_noise=secure_noise,
     )
-    trainer.train()
-    claim = epsilon(trainer.events, delta)
+    with trainer:
+        trainer.train()
+        claim = epsilon(trainer.events, delta)
     return judge_one_run(
         made.scores().numpy(), chosen.numpy(), claim=claim, delta=delta, high=high, low=low
     )
@@ -154,13 +155,14 @@ def dirac_repeated(
         secure_noise=secure_noise,
     )
     scores = torch.zeros(2 * repetitions, dtype=torch.float64)
-    for _ in range(steps):
-        before = made.scores()
-        report = trainer.step()
-        deviation = noise_multiplier * report.sensitivity / trainer.settings.public_batch_size
-        scores += (made.scores() - before) / deviation
+    with trainer:
+        for _ in range(steps):
+            before = made.scores()
+            report = trainer.step()
+            deviation = noise_multiplier * report.sensitivity / trainer.settings.public_batch_size
+            scores += (made.scores() - before) / deviation
+        effective = trainer.events[0].effective_noise_multiplier
     scores /= math.sqrt(steps)
-    effective = trainer.events[0].effective_noise_multiplier
     return judge_repeated(
         scores[chosen].numpy(),
         scores[~chosen].numpy(),
@@ -191,7 +193,8 @@ def audit_training(
     ----------
     build
         ``(inputs, targets, source) -> trainer``: a trainer for the given rows, whose ``source``,
-        ``(n,) int64``, says which row of the data each was made from (for its group).
+        ``(n,) int64``, says which row of the data each was made from (for its group). It is
+        trained and closed here.
     loss
         ``(outputs, targets) -> (m,)``; a canary's score is minus its loss.
     inputs, targets
@@ -221,9 +224,10 @@ def audit_training(
         torch.cat([targets[stay], made.targets[chosen].to(targets.dtype)]),
         torch.cat([stay.nonzero().flatten(), made.rows[chosen]]),
     )
-    trainer.train()
-    settings = trainer.settings
-    claim = epsilon(trainer.events, settings.delta, accountant=settings.accountant)
+    with trainer:
+        trainer.train()
+        settings = trainer.settings
+        claim = epsilon(trainer.events, settings.delta, accountant=settings.accountant)
     return judge_one_run(
         made.scores(trainer.model, loss).numpy(),
         chosen.numpy(),
