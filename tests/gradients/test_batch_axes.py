@@ -79,3 +79,101 @@ def test_looking_leaves_no_trace():
     again = passing(numbers(4, 3), None).norms
     torch.testing.assert_close(first, again)
     assert int(model.calls) - after_first <= after_first
+
+
+class Scaled(nn.Module):
+    """A layer without a rule of its own, to be run again record by record."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.linspace(0.5, 2.0, 4, dtype=torch.float64))
+
+    def forward(self, x):
+        return (x * self.scale).sin()
+
+
+class Inside(nn.Module):
+    """Gives its inner layer the positions first."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        out = self.inner(x.transpose(0, 1))
+        return (out[0] if isinstance(out, tuple) else out).transpose(0, 1)
+
+
+@pytest.mark.parametrize("length", [2, 3, 4])
+def test_layers_without_a_rule_are_taken_apart_by_record(length):
+    agree(Inside(Scaled()), numbers(3, length, 4))
+
+
+def test_layers_skipped_by_a_fast_path_are_looked_at():
+    agree(Inside(nn.TransformerEncoderLayer(4, 2, 6)).double().eval(), numbers(3, 3, 4))
+
+
+@pytest.mark.parametrize("length", [3, 5])
+def test_a_layer_built_for_another_axis_is_refused(length):
+    wrong = Inside(nn.LSTM(4, 2, batch_first=True)).double()
+    with pytest.raises(ModelError, match="batch_first=False"):
+        per_sample_gradients(wrong, spread, numbers(3, length, 4), None)
+    agree(Inside(nn.LSTM(4, 2)).double(), numbers(3, length, 4))
+
+
+class Given(nn.Module):
+    """Takes the places from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.places = nn.Embedding(9, 4), nn.Embedding(6, 4)
+
+    def forward(self, ids, places):
+        return self.table(ids) + self.places(places)
+
+
+def test_a_shared_input_as_long_as_the_batch_is_not_taken_for_records():
+    model, ids, places = Given().double(), tokens(4, 4), torch.arange(4)
+    with pytest.raises(ModelError, match=r"'places'.*expand what all records share"):
+        per_sample_gradients(model, spread, (ids, places), None)
+    agree(model, (ids, places.expand_as(ids)))
+
+
+def test_what_is_learned_holds_for_inputs_of_that_shape_only():
+    class Turns(nn.Module):
+        """Short inputs go through the layer one way, long ones the other."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            if x.shape[1] > 3:
+                return self.layer(x.transpose(0, 1)).transpose(0, 1)
+            return self.layer(x)
+
+    model = Turns().double()
+    passing = PerSamplePass(model, spread)
+    for length in (3, 5, 3, 5, 2):
+        for rows in (2, 3, 5):
+            x = numbers(rows, length, 4)
+            want = [passing(x[i : i + 1], None).norms for i in range(rows)]
+            torch.testing.assert_close(passing(x, None).norms, torch.cat(want))
+
+
+def test_a_model_for_one_number_of_rows_is_refused_where_axes_would_be_guessed():
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.layer(x.view(4, 3))
+
+    with pytest.raises(ModelError, match="any number of records"):
+        per_sample_gradients(Fixed().double(), spread, numbers(4, 3), None)
+
+
+def test_a_model_that_fails_fails_in_its_own_words():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        per_sample_gradients(nn.Linear(3, 2).double(), spread, numbers(4, 5), None, check=False)

@@ -115,14 +115,13 @@ class PerSamplePass:
         if self._unchecked:
             check = SumCheck(lambda: self._losses(inputs, targets, size)[0], wanted)
         self.workspace.release()
-        if not self._axes.known:
-            layers = [(n, m) for n, m, rule in rules if isinstance(rule, LayerRule)]
-            self._axes.learn(self.model, layers, inputs)
+        self._axes.look(self.model, [(name, module) for name, module, _ in rules], inputs, size)
         tape = Tape(
             size, list(wanted.values()), self.workspace, create_graph=create_graph, axes=self._axes
         )
         with torch.enable_grad():
             losses, outputs = self._losses(inputs, targets, size, _prepared(tape, rules))
+            self._axes.require_known()
             total = losses.sum()
         with exact_products(losses.device):
             pieces = tape.backward(total)

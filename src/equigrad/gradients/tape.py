@@ -7,17 +7,19 @@ the summed loss at all of them in one backward pass. Parameters get no gradient 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.utils._pytree import tree_leaves
 
 from equigrad.errors import ModelError
-from equigrad.gradients.axes import Axes
+from equigrad.gradients.axes import Axes, Place
 from equigrad.gradients.pieces.base import Piece
 from equigrad.gradients.workspace import Workspace
 
-__all__ = ["Kept", "Make", "Tape", "batch_axis_of"]
+__all__ = ["Kept", "Make", "Tape"]
 
 Make = Callable[[Tensor], Sequence[Piece]]
 
@@ -99,11 +101,50 @@ class Tape:
         """Return a record of ``tensor`` that notices if it is changed in place later."""
         return Kept(tensor, tensor._version, layer)
 
-    def batch_axis(self, tensor: Tensor, layer: str) -> int:
-        """Return the axis of a layer's input that counts records; to be asked once per call."""
-        call = self._calls[layer]
+    def call(self, layer: str) -> int:
+        """Return the number of this call of a layer within the pass; to be asked once per call."""
+        number = self._calls[layer]
         self._calls[layer] += 1
-        return self._axes.of(layer, call, tensor, self.size)
+        return number
+
+    def batch_axis(self, tensor: Tensor, layer: str, call: int, place: Place) -> int:
+        """Return the axis of a tensor in a layer's call that counts records.
+
+        Raises
+        ------
+        ModelError
+            There is none, or it cannot be told.
+        """
+        return self._axes.of(layer, call, place, tensor, self.size)
+
+    def batch_axis_or_shared(
+        self, tensor: Tensor, layer: str, call: int, place: Place
+    ) -> int | None:
+        """Return the axis that counts records, None if the tensor belongs to all of them.
+
+        Raises
+        ------
+        ModelError
+            It cannot be told.
+        """
+        return self._axes.of_or_shared(layer, call, place, tensor, self.size)
+
+    def batch_axes(self, tensor: Tensor, layer: str, call: int, place: Place) -> list[int]:
+        """Return the axes that may count records; none if the tensor belongs to all of them."""
+        return self._axes.candidates(layer, call, place, tensor, self.size)
+
+    def require_axis(self, tensor: Tensor, layer: str, given: Any, axis: int) -> None:
+        """Raise ``ModelError`` unless ``axis`` of a tensor among what is ``given`` counts records.
+
+        For layers with a batch axis of their own choice, once per call.
+        """
+        place = next(k for k, leaf in enumerate(tree_leaves(given)) if leaf is tensor)
+        if axis not in self.batch_axes(tensor, layer, self.call(layer), ("in", place)):
+            raise ModelError(
+                f"Expected axis {axis} of the input of layer {layer!r} to count the {self.size} "
+                f"records of the batch, got shape {tuple(tensor.shape)} with the records "
+                f"elsewhere. Build the layer with batch_first={axis == 1}, or turn its input."
+            )
 
     def watch(self, output: Tensor, make: Make, *, layer: str, batch_axis: int = 0) -> Tensor:
         """Mark a tensor of the forward pass and return the one to go on with.
@@ -182,16 +223,3 @@ def _source(output: Tensor) -> tuple[Tensor, Tensor]:
 def _batch_first(tensor: Tensor, batch_axis: int) -> Tensor:
     """Return ``tensor`` with its batch axis in front."""
     return tensor if batch_axis == 0 else tensor.movedim(batch_axis, 0)
-
-
-def batch_axis_of(tensor: Tensor, size: int, *, layer: str) -> int:
-    """Return the axis of a layer's input that counts records: 0, or 1 in sequence-first models."""
-    if tensor.ndim >= 1 and tensor.shape[0] == size:
-        return 0
-    if tensor.ndim >= 3 and tensor.shape[1] == size:
-        return 1
-    raise ModelError(
-        f"Expected the input of layer {layer!r} to have the {size} records of the batch on its "
-        f"first axis, got shape {tuple(tensor.shape)}. Keep the batch as an axis of its own "
-        "through the whole model."
-    )

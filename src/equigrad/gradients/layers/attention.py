@@ -30,13 +30,14 @@ class AttentionRule(DecomposedRule):
 
     def forward(self, tape: Tape, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
         """Return output and attention weights as the layer does."""
-        return _attend(tape, module, name, *args, **kwargs)
+        return _attend(tape, module, name, (args, kwargs), *args, **kwargs)
 
 
 def _attend(
     tape: Tape,
     module: Any,
     name: str,
+    given: Any,
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -54,6 +55,7 @@ def _attend(
             "Pass the mask that the hint describes."
         )
     axis = 0 if module.batch_first else 1
+    tape.require_axis(query, name, given, axis)
     q, k, v = _project(tape, module, name, (query, key, value), axis)
     if module.bias_k is not None:
         rows = q.shape[axis]

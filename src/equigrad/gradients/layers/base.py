@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from equigrad.errors import ModelError, RegistryError
 from equigrad.gradients.pieces.base import Piece
@@ -99,11 +100,13 @@ class LayerRule(Rule):
                 f"Expected layer {name!r} to return one tensor, got {type(output).__name__}. "
                 "Register a DecomposedRule for it."
             )
-        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+        leaves = args if args and not kwargs else tree_leaves((args, kwargs))
+        tensors = {k: v for k, v in enumerate(leaves) if isinstance(v, Tensor)}
         if not tensors:
             raise ModelError(f"Expected layer {name!r} to take a tensor, got none.")
-        axis = tape.batch_axis(tensors[0], name)
-        kept = tuple(tape.keep(tensor, name) for tensor in tensors)
+        first = min(tensors)
+        axis = tape.batch_axis(tensors[first], name, tape.call(name), ("in", first))
+        kept = tuple(tape.keep(tensor, name) for tensor in tensors.values())
         use = Use(name, tape, args, kwargs, kept, axis)
         return tape.watch(
             output, lambda b: self.pieces(module, use, b), layer=name, batch_axis=axis

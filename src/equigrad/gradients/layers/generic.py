@@ -20,7 +20,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflat
 from equigrad.errors import ModelError
 from equigrad.gradients.layers.base import LAYERS, DecomposedRule, Rule
 from equigrad.gradients.pieces import Piece, RowsPiece
-from equigrad.gradients.tape import Kept, Tape, batch_axis_of
+from equigrad.gradients.tape import Kept, Tape
 
 __all__ = ["GenericRule"]
 
@@ -32,19 +32,21 @@ class GenericRule(DecomposedRule):
 
     Guarantee: the gradients are those of the module run on a batch of one; if its output then
     differs from the recorded one (inner randomness, hidden state, rows that mix) it is refused.
-    Inputs and outputs may be nested. A tensor with the batch on axis 0, or else on axis 1 of three
-    or more, is taken apart; any other is given to every record.
+    Inputs and outputs may be nested. A tensor with an axis that counts records is taken apart; one
+    of the same shape for any number of records is given to every record; others are refused.
     """
 
     def forward(self, tape: Tape, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
         """Return what the module returns, its outputs marked."""
         leaves, spec = tree_flatten((args, kwargs))
+        number = tape.call(name)
         call = _Call(
             tape,
             module,
             name,
+            number,
             [tape.keep(leaf, name) if isinstance(leaf, Tensor) else leaf for leaf in leaves],
-            [_batch_axis(leaf, tape.size) for leaf in leaves],
+            [_batch_axis(tape, name, number, k, leaf) for k, leaf in enumerate(leaves)],
             spec,
         )
         outputs, shape = tree_flatten(type(module).forward(module, *args, **kwargs))
@@ -59,6 +61,7 @@ class _Call:
     tape: Tape
     module: nn.Module
     name: str
+    number: int
     leaves: list[Any]
     axes: list[int | None]
     spec: TreeSpec
@@ -67,7 +70,7 @@ class _Call:
         """Mark the output at ``place`` and return it."""
         if not (isinstance(out, Tensor) and out.requires_grad):
             return out
-        axis = batch_axis_of(out, self.tape.size, layer=self.name)
+        axis = self.tape.batch_axis(out, self.name, self.number, ("out", place))
         # A node of its own: the gradient that arrives there has not come through other outputs of
         # this module. And what follows may work in place.
         recorded, out = out.detach(), out.clone()
@@ -170,13 +173,11 @@ class _Call:
             )
 
 
-def _batch_axis(leaf: Any, size: int) -> int | None:
+def _batch_axis(tape: Tape, name: str, number: int, place: int, leaf: Any) -> int | None:
     """Return the axis of an input that counts records, or None if it belongs to all of them."""
-    if not isinstance(leaf, Tensor) or leaf.ndim == 0:
+    if not isinstance(leaf, Tensor):
         return None
-    if leaf.shape[0] == size:
-        return 0
-    return 1 if leaf.ndim >= 3 and leaf.shape[1] == size else None
+    return tape.batch_axis_or_shared(leaf, name, number, ("in", place))
 
 
 _RULE = GenericRule()

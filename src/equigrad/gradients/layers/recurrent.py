@@ -33,18 +33,20 @@ class RecurrentRule(DecomposedRule):
 
     def forward(self, tape: Tape, module: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
         """Return outputs and final state as the layer does."""
-        return _run(tape, module, name, *args, **kwargs)
+        return _run(tape, module, name, (args, kwargs), *args, **kwargs)
 
 
 def _run(
     tape: Tape,
     module: Any,
     name: str,
+    given: Any,
     input: Tensor,  # noqa: A002 - the layer's own keyword
     hx: Tensor | tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Any]:
     """Return what the layer's forward returns for the same arguments."""
     x = _time_first(input, module, name)
+    tape.require_axis(input, name, given, 0 if module.batch_first else 1)
     directions = 2 if module.bidirectional else 1
     first = _initial(module, x, hx, directions)
     finals: list[tuple[Tensor, ...]] = []
