@@ -143,8 +143,7 @@ def _kind(leaf: Any, size: int) -> Hashable:
     if isinstance(leaf, Tensor):
         batched = leaf.ndim > 0 and len(leaf) == size
         return batched, tuple(leaf.shape[1:] if batched else leaf.shape), leaf.dtype
-    kind: Hashable = type(leaf)
-    return leaf if isinstance(leaf, bool | int | float | str) else kind
+    return leaf if isinstance(leaf, bool | int | float | str) else type(leaf).__qualname__
 
 
 def _learned(
