@@ -106,7 +106,7 @@ def test_a_paid_look_is_the_noisy_count_and_is_charged() -> None:
     with torch.no_grad():
         right = float((run.model(x).argmax(1) == y).sum())
     noisy = count_mechanism(6.0, 1.0).release(
-        torch.tensor([right], dtype=torch.float64), NoiseKey.test(5), 1, "evaluation"
+        torch.tensor([right], dtype=torch.float64), NoiseKey.test(5), 0, "evaluation"
     )
     assert watch.scores == [float(noisy) / 100]
     run.train()

@@ -346,9 +346,16 @@ def test_a_journal_survives_a_cut_entry(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"\x05\x00\x00")
     again = Journal(path)
-    assert (3 in again, 4 in again, 5 in again, again.last()) == (True, True, False, 4)
+    assert [again.seen(nonce) for nonce in (3, 4, 5)] == [True, True, False]
+    assert (again.last(), again.last("look")) == (4, -1)
     assert again.agrees(3, b"12345678")
+    assert again.agrees(3, b"87654321", "look")
     assert not again.agrees(4, b"12345678")
     assert again.agrees(5, b"anything")
     again.add(5, b"12345678")
-    assert Journal(path).last() == 5
+    again.add(9, b"12345678", "look")
+    again.close()
+    final = Journal(path)
+    assert (final.last(), final.last("look")) == (5, 9)
+    with pytest.raises(RecordError, match="closed"):
+        again.add(6, b"12345678")

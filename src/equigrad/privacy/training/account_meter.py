@@ -31,12 +31,12 @@ class AccountMeter(Meter):
         runs: tuple[AccountRun, AccountRun | None] | None,
         extend: bool,
     ) -> None:
-        super().__init__(event)
+        super().__init__(event, looks)
         self.name = name
-        self._look, self._runs, self._extend = looks, runs, extend
+        self._runs, self._extend = runs, extend
         if runs is not None:
-            self.charged = runs[0].charged
-            self._count_looks()
+            self.steps.charged = runs[0].charged
+            self.looks.charged = runs[1].charged if runs[1] is not None else 0
 
     @classmethod
     def open(
@@ -111,28 +111,26 @@ class AccountMeter(Meter):
         """Charge a step, durably; see :meth:`Meter.begin`."""
         run = self._living()[0]
         digest = f"{inputs()} again after {self.charged}" if again else inputs()
+        return self.steps.take(step, self._charge(run, step, digest))
+
+    def _charge_look(self) -> int:
+        watch = self._living()[1]
+        if watch is None:
+            raise PrivacyError(
+                f"Expected the evaluations of {self.name!r} in the account, got none. "
+                "Resume the run with the early_stopping it was begun with."
+            )
+        return self._charge(watch, watch.charged, f"look {watch.charged}")
+
+    def _charge(self, run: AccountRun, step: int, digest: str) -> int:
+        """Charge one step of a run of the account, and reserve it if the plan is used up."""
         try:
-            charge = run.begin_step(step, digest)
+            return run.begin_step(step, digest).nonce
         except BudgetExceededError:
             if not self._extend:
                 raise
             run.extend(1)
-            charge = run.begin_step(step, digest)
-        self.charged = max(self.charged, charge.nonce + 1)
-        return charge.nonce
-
-    def charge_other(self, event: PrivacyEvent) -> None:
-        """Charge a paid evaluation."""
-        watch = self._living()[1]
-        if watch is None:
-            raise PrivacyError(
-                "Expected planned evaluations to charge one, got none. Set early_stopping when "
-                "the run begins."
-            )
-        del event  # every look of a run is the same
-        number = watch.charged
-        watch.begin_step(number, f"look {number}")
-        self._count_looks()
+            return run.begin_step(step, digest).nonce
 
     def settle(self, steps_done: int) -> None:
         """Say that a checkpoint holds the first ``steps_done`` steps."""
@@ -155,17 +153,6 @@ class AccountMeter(Meter):
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the meter."""
         return {**super().facts(), "account_run": self.name}
-
-    def restore(self, facts: Mapping[str, Any], charged: int, *, replay: bool) -> None:
-        """Go on from a checkpoint; the account knows what was charged."""
-        if self._runs is None:
-            super().restore(facts, charged, replay=replay)
-
-    def _count_looks(self) -> None:
-        """Bring the events of the evaluations up to date."""
-        watch = None if self._runs is None else self._runs[1]
-        if watch is not None and self._look is not None and watch.charged:
-            self.others = [self._look.with_steps(watch.charged)]
 
     def _living(self) -> tuple[AccountRun, AccountRun | None]:
         if self._runs is None:

@@ -25,7 +25,7 @@ from equigrad.privacy.training.encoding import join, split
 
 __all__ = ["SavedState", "load_state", "private_folder", "save_state", "write_atomic"]
 
-_SCHEMA = "equigrad-private-training-1"
+_SCHEMA = "equigrad-private-training-2"
 _LATEST = "LATEST"
 
 

@@ -1,11 +1,12 @@
-"""Digests of the releases made since the last checkpoint: 16 bytes a step, appended.
+"""Digests of the releases made since the last checkpoint: 17 bytes each, appended and durable.
 
-A step that is replayed after a crash draws its batch and noise again from the same key. That is
-free only if the noisy sum comes out bit for bit as before: one noise on two different sums would
-reveal their difference. So each noisy sum's digest is written before the sum is used, and a replay
-whose digest differs is thrown away and done again under a fresh, charged nonce. The digest of a
-released (noisy) sum is post-processing; the file still lies in the private folder, because a list
-of nonces is of no use to others. Neighbours: :mod:`.checkpoint`, :mod:`.trainer`.
+A step, or a paid evaluation, that is replayed after a crash draws its noise again from the same
+key. That is free only if the noisy result comes out bit for bit as before: one noise on two
+different sums would reveal their difference. So each result's digest is on the disk before the
+result is used, and a replay whose digest differs is thrown away and done again under a fresh,
+charged nonce. The digest of a released (noisy) sum is post-processing; the file still lies in the
+private folder, because a list of nonces is of no use to others. Neighbours: :mod:`.checkpoint`,
+:mod:`.trainer`.
 """
 
 import hashlib
@@ -16,9 +17,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-__all__ = ["Journal", "release_digest"]
+from equigrad.errors import RecordError
 
-_ENTRY = struct.Struct("<Q8s")
+__all__ = ["STREAMS", "Journal", "release_digest"]
+
+STREAMS = {"step": 0, "look": 1}
+"""Kinds of releases and their numbers in the file; each kind counts its nonces for itself."""
+
+_ENTRY = struct.Struct("<BQ8s")
 
 
 def release_digest(total: Tensor, counts: Tensor) -> bytes:
@@ -30,7 +36,7 @@ def release_digest(total: Tensor, counts: Tensor) -> bytes:
 
 
 class Journal:
-    """The digests by nonce, in a file that a killed process leaves readable.
+    """The digests by kind and nonce, in a file that a killed process leaves readable.
 
     Parameters
     ----------
@@ -40,29 +46,48 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        content = path.read_bytes() if path.exists() else b""
-        whole = len(content) - len(content) % _ENTRY.size
-        self._digests: dict[int, bytes] = dict(_ENTRY.iter_unpack(content[:whole]))
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._close = weakref.finalize(self, os.close, self._handle)
+        content = path.read_bytes()
+        whole = len(content) - len(content) % _ENTRY.size
+        self._digests: dict[tuple[int, int], bytes] = {
+            (stream, nonce): digest for stream, nonce, digest in _ENTRY.iter_unpack(content[:whole])
+        }
         os.ftruncate(self._handle, whole)
 
-    def __contains__(self, nonce: int) -> bool:
-        return nonce in self._digests
+    def seen(self, nonce: int, stream: str = "step") -> bool:
+        """Return whether something was released under ``nonce``."""
+        return (STREAMS[stream], nonce) in self._digests
 
-    def agrees(self, nonce: int, digest: bytes) -> bool:
+    def agrees(self, nonce: int, digest: bytes, stream: str = "step") -> bool:
         """Return whether nothing, or this very digest, was released under ``nonce``."""
-        return self._digests.get(nonce, digest) == digest
+        return self._digests.get((STREAMS[stream], nonce), digest) == digest
 
-    def add(self, nonce: int, digest: bytes) -> None:
-        """Append an entry; nothing happens if it is there."""
-        if nonce not in self._digests:
-            os.write(self._handle, _ENTRY.pack(nonce, digest))
-            self._digests[nonce] = digest
+    def add(self, nonce: int, digest: bytes, stream: str = "step") -> None:
+        """Append an entry, durably; nothing happens if it is there.
 
-    def last(self) -> int:
+        Raises
+        ------
+        RecordError
+            If it cannot be written: the release must not be used then.
+        """
+        if self.seen(nonce, stream):
+            return
+        try:
+            if not self._close.alive:
+                raise OSError("the journal is closed")
+            os.write(self._handle, _ENTRY.pack(STREAMS[stream], nonce, digest))
+            os.fsync(self._handle)
+        except OSError as error:
+            raise RecordError(
+                f"Expected to write the journal {self.path}, got {error}. Nothing was released; "
+                "make room, and resume the run."
+            ) from error
+        self._digests[STREAMS[stream], nonce] = digest
+
+    def last(self, stream: str = "step") -> int:
         """Return the highest nonce seen, -1 if there is none."""
-        return max(self._digests, default=-1)
+        return max((n for kind, n in self._digests if kind == STREAMS[stream]), default=-1)
 
     def clear(self) -> None:
         """Forget all entries: a checkpoint has settled them."""

@@ -105,11 +105,11 @@ def opened_meter(
         Name of the account's run to take up again.
     """
     limit = None if settings.target_epsilon is None else settings.steps
-    if account is None or event is None:
-        return LocalMeter(event, limit)
     looks = None
     if stopping is not None:
         looks = stopping.planned(settings.steps, seeded=not key.private)
+    if account is None or event is None:
+        return LocalMeter(event, looks, limit)
     if resumed is not None:
         return AccountMeter.resume(event, account, resumed, looks=looks, extend=limit is None)
     return AccountMeter.open(

@@ -201,7 +201,7 @@ def restore(trainer: "PrivateTrainer", saved: SavedState, folder: Path, *, key_l
     trainer.nonce = int(facts["nonce"])
     trainer.journal = Journal(private_folder(folder) / _JOURNAL)
     same = not key_lost and _same_data(trainer, folder)
-    trainer.meter.restore(facts["meter"], trainer.journal.last() + 1, replay=same)
+    trainer.meter.restore(facts["meter"], trainer.journal, replay=same)
     if same:
         return
     fingerprint = data_fingerprint(trainer.rows, trainer.key)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from equigrad._validate import choice, in_range, positive, positive_int
 from equigrad.privacy.accounting import PrivacyEvent
-from equigrad.privacy.noise import count_mechanism
+from equigrad.privacy.noise import NoiseKey, count_mechanism
 from equigrad.privacy.training.journal import release_digest
 from equigrad.privacy.training.rows import Rows, as_rows, call_model, evaluating, to_device
 
@@ -160,23 +160,24 @@ class PaidEvaluation(EarlyStopping):
 
     def score(self, trainer: "PrivateTrainer") -> float:
         """Return the noisy accuracy. A look that repeats one from before a crash is free."""
-        nonce, journal, attempt = trainer.nonce, trainer.journal, 0
-        while True:
-            entry = 1 << 63 | attempt << 48 | nonce
-            if journal is None or entry not in journal:
-                trainer.meter.charge_other(self.event(seeded=not trainer.private))
-            count = torch.tensor([float(_right(trainer.model, self.rows, trainer.device))])
-            noisy = count_mechanism(self.noise, 1.0, secure=True).release(
-                count.double(), trainer.key, nonce, "evaluation", attempt=attempt
-            )
-            if journal is None:
-                break
+        nonce = trainer.meter.begin_look(len(self.scores))
+        right = _right(trainer.model, self.rows, trainer.device)
+        noisy = self._noisy(right, trainer.key, nonce)
+        if trainer.journal is not None:
             digest = release_digest(noisy, noisy)
-            if journal.agrees(entry, digest):
-                journal.add(entry, digest)
-                break
-            attempt += 1  # another count than before the crash: new noise, charged again
+            if not trainer.journal.agrees(nonce, digest, "look"):
+                # Another count than before the crash: this noise is thrown away.
+                nonce = trainer.meter.begin_look(len(self.scores), again=True)
+                noisy = self._noisy(right, trainer.key, nonce)
+                digest = release_digest(noisy, noisy)
+            trainer.journal.add(nonce, digest, "look")
         return float(noisy) / self.public_size
+
+    def _noisy(self, right: int, key: NoiseKey, nonce: int) -> Tensor:
+        """Return the noisy count, ``(1,) float64``."""
+        return count_mechanism(self.noise, 1.0, secure=True).release(
+            torch.tensor([right], dtype=torch.float64), key, nonce, "evaluation"
+        )
 
 
 def _right(model: nn.Module, rows: Rows, device: torch.device) -> int:

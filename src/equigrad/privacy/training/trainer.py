@@ -487,6 +487,16 @@ class PrivateTrainer:
             self.journal.close()
         self._broken = True
 
+    def pause(self) -> None:
+        """Let go of files and threads and keep the key: the run can be resumed from its folder.
+
+        This object makes no step any more.
+        """
+        self._broken = True
+        self.releases.close()
+        if self.journal is not None:
+            self.journal.close()
+
     def __enter__(self) -> "PrivateTrainer":
         return self
 
@@ -513,7 +523,7 @@ class PrivateTrainer:
         release = self.releases.make(nonce, watcher)
         if self.journal is None:
             return release, nonce, False
-        replayed = nonce in self.journal
+        replayed = self.journal.seen(nonce)
         digest = release_digest(release.total, release.counts)
         if not self.journal.agrees(nonce, digest):
             # One noise on two sums would reveal their difference: this one is thrown away.
