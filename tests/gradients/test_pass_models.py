@@ -248,3 +248,15 @@ def test_a_folded_batch_is_refused_even_if_its_shape_fits():
 
     with pytest.raises(ModelError, match="axis of its own"):
         per_sample_gradients(Folds(), squares, drawn(0, 4, 8, 3), None)
+
+
+@pytest.mark.parametrize("workspace", [1, 700, 2**26])
+def test_inner_products_of_look_ups_in_two_batches(workspace):
+    model = nn.Embedding(7, 3).double()
+    seed = torch.Generator().manual_seed(1)
+    batches = [torch.randint(7, shape, generator=seed) for shape in ((4, 5), (6, 2))]
+    one, other = (
+        PerSamplePass(model, squares, workspace_bytes=workspace)(ids, None) for ids in batches
+    )
+    rows, others = (oracle_rows(model, squares, ids) for ids in batches)
+    torch.testing.assert_close(one.gram(other), rows @ others.T)

@@ -1,6 +1,7 @@
 """The piece of an embedding table: gradients added into the rows that were looked up."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,12 +71,20 @@ class ScatterPiece(Piece):
         """Zero the marked records."""
         self.b = self.b.masked_fill(bad[:, None, None], 0)
 
-    def squared_norms(self) -> Tensor:
-        """Return ``(B,)`` squared norms after adding up equal ids."""
+    def _sorted(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ids in order, which of them are new, and every position's place among the new.
+
+        ``(B, T)`` each, by record.
+        """
         ordered, order = self.ids.sort(dim=1)
         first = torch.ones_like(ordered)
         first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
         places = torch.empty_like(ordered).scatter_(1, order, first.cumsum(1) - 1)
+        return ordered, first.bool(), places
+
+    def squared_norms(self) -> Tensor:
+        """Return ``(B,)`` squared norms after adding up equal ids."""
+        _, _, places = self._sorted()
         step = self.workspace.chunk(2 * self.b[0].numel(), self.size, self.b)
         parts = []
         for start in range(0, self.size, step):
@@ -97,9 +106,40 @@ class ScatterPiece(Piece):
         return vecdot(looked_up.flatten(1), self.b.flatten(1))
 
     def gram(self, other: Piece) -> Tensor:
-        """Return ``(B, B')`` inner products; one table at a time is written out."""
-        lines = [other.dots(self.rows(slice(i, i + 1))[0]) for i in range(self.size)]
-        return torch.stack(lines)
+        """Return ``(B, B')`` inner products, from pairs of records that looked up one id."""
+        if not isinstance(other, ScatterPiece):
+            return super().gram(other)
+        record, ids, vectors = self._entries()
+        their_record, their_ids, their_vectors = other._entries()
+        their_ids, order = their_ids.sort()
+        start = torch.searchsorted(their_ids, ids)
+        many = torch.searchsorted(their_ids, ids, right=True) - start
+        total = vectors.new_zeros(self.size * other.size)
+        for at in self._portions(many):
+            pairs = many[at]
+            mine = torch.arange(at.start, at.stop, device=ids.device).repeat_interleave(pairs)
+            within = torch.arange(len(mine), device=ids.device)
+            within = within - (pairs.cumsum(0) - pairs).repeat_interleave(pairs)
+            theirs = order[start[mine] + within]
+            products = vecdot(vectors[mine], their_vectors[theirs].to(vectors.dtype))
+            total = total.index_add(0, record[mine] * other.size + their_record[theirs], products)
+        return total.view(self.size, other.size)
+
+    def _entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return record, id and added-up gradient ``(E, O)`` of every record's different ids."""
+        ordered, first, places = self._sorted()
+        added = self._added(slice(0, self.size), places, self.positions)
+        record, _ = first.nonzero(as_tuple=True)
+        place = (first.long().cumsum(1) - 1)[first]
+        return record, ordered[first], added[record, place]
+
+    def _portions(self, many: Tensor) -> Iterator[slice]:
+        """Yield slices of entries that have about as many pairs as fit the workspace."""
+        fitting = self.workspace.chunk(2 * self.b.shape[2], int(many.sum()) or 1, self.b)
+        portion = (many.cumsum(0) - 1).div(fitting, rounding_mode="floor")
+        ends = (portion.diff().nonzero()[:, 0] + 1).tolist()
+        for begin, stop in itertools.pairwise([0, *ends, len(many)]):
+            yield slice(begin, stop)
 
     def stack(self, others: Sequence[Piece]) -> Piece | None:
         """Merge look-ups in one table along T."""
