@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from agreement import agree, numbers, within
+from agreement import agree, numbers, spread, within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from equigrad.errors import ModelError
-from equigrad.gradients import per_sample_gradients
+from equigrad.gradients import PerSamplePass, per_sample_gradients
 
 
 class Reads(nn.Module):
@@ -148,3 +148,38 @@ def test_outputs_changed_in_place_are_an_error():
 
     with pytest.raises((ModelError, RuntimeError), match=r"in ?place"):
         per_sample_gradients(Spoils(), lambda o, y: o.sum((1, 2)), numbers(3, 4, 3), None)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "projected", "tanh"])
+@pytest.mark.parametrize("frozen", [None, "weight_ih_l0", "weight_hh_l0"])
+def test_one_gradient_met_by_two_weights_with_a_layer_used_twice(kind, frozen):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = build(kind, 4, 4, batch_first=True).double()
+            self.other = build(kind, 4, 4, batch_first=True).double()
+
+        def forward(self, x):
+            return self.other(self.layer(self.layer(x)[0])[0])[0]
+
+    model = Twice()
+    if frozen:
+        getattr(model.layer, frozen).requires_grad_(False)
+    agree(model, numbers(3, 2, 4))
+    x = numbers(3, 2, 4)
+    x[1, 0, 0] = torch.nan
+    passing = PerSamplePass(model, spread)
+    for _ in range(2):  # buffers are used again
+        spoilt = passing(x, None)
+        assert spoilt.finite.tolist() == [True, False, True]
+        keep = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
+        want = per_sample_gradients(model, spread, numbers(3, 2, 4), None).weighted_sum(keep)
+        for name, got in spoilt.weighted_sum(torch.ones(3, dtype=torch.float64)).items():
+            within(got, want[name], 1e-10)
+
+
+def test_gram_matrices_are_shared_where_they_pay():
+    layer = nn.LSTM(6, 8, batch_first=True).double()
+    model = Reads(layer, initial=False)
+    ways = {line.parameter: line.way for line in agree(model, numbers(2, 3, 6)).plan()}
+    assert ways["layer.weight_ih_l0"] == ways["layer.weight_hh_l0"] == "gram"

@@ -5,6 +5,7 @@ pages have to be handed out and zeroed by the operating system each time.
 """
 
 import math
+from collections import Counter
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class Workspace:
     def __init__(self, limit: int = DEFAULT_WORKSPACE_BYTES) -> None:
         self.limit = positive_int("workspace_bytes", limit)
         self._claimed = 0
+        self._taken: Counter[str] = Counter()
         self._buffers: dict[tuple[str, torch.dtype, torch.device], Tensor] = {}
 
     def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -46,6 +48,18 @@ class Workspace:
             kept = torch.empty(numbers, dtype=like.dtype, device=like.device)
             self._buffers[key] = kept
         return kept[:numbers].view(shape)
+
+    def own(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Return an uninitialised tensor that nobody else gets during this pass.
+
+        It is no view, so that it can carry a history of its own.
+        """
+        number = self._taken[name]
+        self._taken[name] += 1
+        buffer = self.take(f"{name} {number}", shape, like)
+        plain = like.new_empty(0)
+        plain.set_(buffer.untyped_storage(), 0, shape)  # type: ignore[call-overload] # stub has none
+        return plain
 
     def chunk(self, numbers_per_row: int, size: int, like: Tensor) -> int:
         """Return how many rows of ``numbers_per_row`` numbers to form at a time, at least 1.
@@ -67,6 +81,7 @@ class Workspace:
     def release(self) -> None:
         """Forget all claims: a new pass begins."""
         self._claimed = 0
+        self._taken.clear()
 
     def bmm(self, name: str, left: Tensor, right: Tensor) -> Tensor:
         """Return the batched product, in a kept buffer unless autograd has to record it."""

@@ -6,7 +6,7 @@ tells the tape which pieces follow.
 
 from torch import Tensor, nn
 
-from equigrad.gradients.pieces import OuterPiece, Piece, SumPiece
+from equigrad.gradients.pieces import OuterPiece, Piece, SharedGrams, SumPiece
 from equigrad.gradients.tape import Tape
 
 __all__ = ["linear", "linear_pieces", "repeated"]
@@ -63,22 +63,23 @@ def linear_pieces(
     *,
     at: slice | None = None,
     bias_at: slice | None = None,
+    shared: SharedGrams | None = None,
 ) -> list[Piece]:
     """Return the pieces of a linear map with input ``a (B, *, I)`` and gradient ``b (B, *, O)``.
 
-    Several biases get the same gradient; recurrent layers have two.
+    Several biases get the same gradient; recurrent layers have two. ``shared`` is given where
+    several weights meet the same gradient.
     """
     work = tape.workspace
     b = b.reshape(b.shape[0], -1, b.shape[-1])
     found: list[Piece] = []
     if isinstance(weight, nn.Parameter) and tape.wants(weight):
         a = a.reshape(a.shape[0], -1, a.shape[-1])
-        found.append(OuterPiece(weight, a, b, work, view=at, layer=name))
-    found.extend(
-        SumPiece(bias, b, work, view=bias_at, layer=name)
-        for bias in biases
-        if isinstance(bias, nn.Parameter) and tape.wants(bias)
-    )
+        found.append(OuterPiece(weight, a, b, work, view=at, layer=name, shared=shared))
+    wanted = [p for p in biases if isinstance(p, nn.Parameter) and tape.wants(p)]
+    if wanted:
+        first = SumPiece(wanted[0], b, work, view=bias_at, layer=name)
+        found.extend([first, *(first.for_parameter(other) for other in wanted[1:])])
     return found
 
 

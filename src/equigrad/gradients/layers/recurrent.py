@@ -14,9 +14,9 @@ from torch.nn.utils.rnn import PackedSequence
 from equigrad.errors import ModelError
 from equigrad.gradients.layers.base import LAYERS, DecomposedRule
 from equigrad.gradients.layers.parts import linear, linear_pieces
-from equigrad.gradients.layers.sequences import Walk, gru, lstm, rnn
+from equigrad.gradients.layers.sequences import Walk, gru, lstm, projected, rnn
 from equigrad.gradients.layers.unrolled import unrolled
-from equigrad.gradients.pieces import Piece
+from equigrad.gradients.pieces import Piece, SharedGrams
 from equigrad.gradients.tape import Tape
 
 __all__ = ["RecurrentRule"]
@@ -106,10 +106,10 @@ def _direction(
         weights = (w_hh, b_hh, w_hr)
         return unrolled(tape, name, module.mode, gates, state, weights, reverse=reverse)
     joint = b_ih if b_ih is None or module.mode == "GRU" else b_ih + b_hh
-    gates = nn.functional.linear(x, w_ih, joint)
-    if not gates.requires_grad:  # input and its weight are frozen, the hidden weight is not
+    gates = projected(x, w_ih, joint, tape.workspace)
+    if not gates.requires_grad:  # the input is frozen
         gates.requires_grad_()
-    walk, kept = Walk(reverse), tape.keep(x, name)
+    walk, kept = Walk(reverse, tape.workspace), tape.keep(x, name)
 
     def make(b: Tensor) -> list[Piece]:
         walk.check()
@@ -150,9 +150,15 @@ def _pieces(
     """Return the pieces of one direction, from the gradient ``b (B, T, G)`` at its gates."""
     w_ih, w_hh, b_ih, b_hh, w_hr = parameters
     before = walk.before(walk.states).transpose(0, 1)
-    hidden = b if walk.hidden_gradient is None else walk.hidden_gradient.transpose(0, 1)
-    found = linear_pieces(tape, name, w_ih, (b_ih,), a, b)
-    found += linear_pieces(tape, name, w_hh, (b_hh,), before, hidden)
+    if walk.hidden_gradient is None:  # both weights and both biases meet one gradient
+        weights = [(w, x) for w, x in ((w_ih, a), (w_hh, before)) if tape.wants(w)]
+        shared = SharedGrams(b, [x.shape[2] for _, x in weights], tape.workspace)
+        found = linear_pieces(tape, name, w_ih, (b_ih, b_hh), a, b, shared=shared)
+        found += linear_pieces(tape, name, w_hh, (), before, b, shared=shared)
+    else:
+        hidden = walk.hidden_gradient.transpose(0, 1)
+        found = linear_pieces(tape, name, w_ih, (b_ih,), a, b)
+        found += linear_pieces(tape, name, w_hh, (b_hh,), before, hidden)
     if w_hr is not None and walk.inner is not None and walk.state_gradient is not None:
         inner, b_state = walk.inner.transpose(0, 1), walk.state_gradient.transpose(0, 1)
         found += linear_pieces(tape, name, w_hr, (), inner, b_state)

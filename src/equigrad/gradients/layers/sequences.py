@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from equigrad.gradients.tape import Kept
+from equigrad.gradients.workspace import Workspace
 
 __all__ = ["Walk", "gru", "lstm", "rnn"]
 
@@ -32,6 +33,8 @@ class Walk:
     ----------
     reverse
         Walk from the last position to the first.
+    workspace
+        Buffers of the pass.
     states
         ``(T + 1, B, P)`` hidden states; the initial one is first, or last if ``reverse``.
     inner
@@ -46,6 +49,7 @@ class Walk:
     """
 
     reverse: bool
+    workspace: Workspace
     states: Tensor = field(init=False)
     inner: Tensor | None = None
     kept: Kept | None = None
@@ -74,6 +78,26 @@ class Walk:
         """Raise ``ModelError`` if the outputs were changed in place after they were returned."""
         if self.kept is not None:
             self.kept.get()
+
+
+class _Projected(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, workspace: Workspace
+    ) -> Tensor:
+        ctx.weight = weight
+        gates = workspace.own("gates", (*x.shape[:2], weight.shape[0]), x)
+        flat = x.reshape(-1, x.shape[2])
+        if bias is None:
+            torch.mm(flat, weight.mT, out=gates.flatten(0, 1))
+        else:
+            torch.addmm(bias, flat, weight.mT, out=gates.flatten(0, 1))
+        return gates
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, b: Tensor) -> tuple[Tensor | None, ...]:
+        return b @ ctx.weight, None, None, None
 
 
 class _LSTM(torch.autograd.Function):
@@ -169,7 +193,7 @@ class _GRU(torch.autograd.Function):
         gates, hidden, w_hh = ctx.kept
         width = hidden.shape[-1]
         h_before = walk.before(walk.states)
-        at_hidden = torch.empty_like(gates)
+        at_hidden = walk.workspace.own("hidden gates", gates.shape, gates)
         dh, step = _steps_back(at_hidden, d_h, w_hh)
         one, carried = torch.empty_like(dh), torch.zeros_like(dh)
         for t in reversed(walk.order(len(gates))):
@@ -233,6 +257,19 @@ def _steps_back(
 def _apply(function: Any, *args: Any) -> Any:
     """Call an autograd function; its ``apply`` has no types."""
     return function.apply(*args)
+
+
+def projected(x: Tensor, weight: Tensor, bias: Tensor | None, workspace: Workspace) -> Tensor:
+    """Return the input part of the gates, ``(T, B, G)``, of ``x (T, B, I)``.
+
+    In a kept buffer, which the gradient at the gates will fill in its turn: a fresh tensor of this
+    size in every step costs as much as the product. Weight and bias get no gradient here.
+    """
+    weight, bias = weight.detach(), None if bias is None else bias.detach()
+    if torch.is_autocast_enabled(x.device.type) or x.dtype != weight.dtype:
+        return torch.nn.functional.linear(x, weight, bias)
+    gates: Tensor = _apply(_Projected, x, weight, bias, workspace)
+    return gates
 
 
 def lstm(

@@ -5,6 +5,7 @@ from equigrad.gradients.pieces.materialised import MixedPiece, RowsPiece
 from equigrad.gradients.pieces.outer import OuterPiece
 from equigrad.gradients.pieces.patch import Geometry, PatchPiece
 from equigrad.gradients.pieces.scatter import ScatterPiece
+from equigrad.gradients.pieces.shared import SharedGrams
 from equigrad.gradients.pieces.summed import SumPiece
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Piece",
     "RowsPiece",
     "ScatterPiece",
+    "SharedGrams",
     "SumPiece",
     "accumulation",
 ]

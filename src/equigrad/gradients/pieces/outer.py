@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from equigrad.gradients.pieces.base import Piece, accumulation, vecdot
+from equigrad.gradients.pieces.shared import Grams, SharedGrams, grams
 from equigrad.gradients.workspace import Workspace
 
 __all__ = ["OuterPiece"]
@@ -20,6 +21,8 @@ class OuterPiece(Piece):
         ``(B, T, I)`` inputs of the layer.
     b
         ``(B, T, O)`` gradients of the summed loss at the layer's output.
+    shared
+        The same ``b`` met by other weights: Gram matrices are then taken for all of them.
 
     Notes
     -----
@@ -38,11 +41,16 @@ class OuterPiece(Piece):
         *,
         view: slice | None = None,
         layer: str = "",
+        shared: SharedGrams | None = None,
     ) -> None:
         super().__init__(parameter, a.shape[0], workspace, view=view, layer=layer)
         self.a = accumulation(a)
         self.b = accumulation(b)
-        self.way = self._choose()
+        self._shared = shared if shared is not None and shared.pays else None
+        self._sizes: Tensor | None = None
+        if self._shared is not None:
+            self._shared.join(self)
+        self.way = self._choose() if self._shared is None else "gram"
 
     def _choose(self) -> str:
         """Return the cheaper way to the norm whose chunk of one record fits the workspace."""
@@ -74,6 +82,8 @@ class OuterPiece(Piece):
 
     def drop(self, bad: Tensor) -> None:
         """Zero the marked records in ``a`` and ``b``, on copies: the model owns the originals."""
+        self._alone()
+        self._sizes = None
         self.a = self.a.masked_fill(bad[:, None, None], 0)
         self.b = self.b.masked_fill(bad[:, None, None], 0)
 
@@ -83,23 +93,27 @@ class OuterPiece(Piece):
             return (_norms(self.a) * _norms(self.b)).square().squeeze(1)
         if self.way == "rows":
             return super().squared_norms()
-        t = self.positions
-        step = self.workspace.chunk(2 * t * t, self.size, self.a)
-        parts = [self._gram_norms(slice(s, s + step)) for s in range(0, self.size, step)]
-        return torch.cat(parts)
-
-    def _gram_norms(self, at: slice) -> Tensor:
-        """Return ``sum_{s,t} <a_s,a_t><b_s,b_t>`` of the records ``at``."""
-        a, b = self.a[at], self.b[at]
-        left = self.workspace.bmm("outer gram a", a, a.mT)
-        right = self.workspace.bmm("outer gram b", b, b.mT)
-        return vecdot(left.flatten(1), right.flatten(1))
+        squares, self._sizes = self._grams()
+        return squares
 
     def cancellation(self) -> Tensor | None:
         """Return ``sum_t |a_t||b_t|`` where the Gram way was taken."""
         if self.way != "gram":
             return None
-        return (_norms(self.a) * _norms(self.b)).sum(1)
+        return self._grams()[1] if self._sizes is None else self._sizes
+
+    def _grams(self) -> Grams:
+        """Return squared norms from Gram matrices, and what may cancel in them."""
+        if self._shared is not None:
+            return self._shared.of(self)
+        parts = list(grams([self.a], self.b, self.workspace))
+        return torch.cat([one[0] for (one,) in parts]), torch.cat([one[1] for (one,) in parts])
+
+    def _alone(self) -> None:
+        """Share no longer."""
+        if self._shared is not None:
+            self._shared.leave(self)
+            self._shared = None
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Return ``sum_i w_i g_i``, ``(O, I)``."""
@@ -156,6 +170,8 @@ class OuterPiece(Piece):
             if not isinstance(other, OuterPiece):
                 return None
             uses.append(other)
+        for use in uses:
+            use._alone()
         a = torch.cat([use.a for use in uses], dim=1)
         b = torch.cat([use.b for use in uses], dim=1)
         return OuterPiece(self.parameter, a, b, self.workspace, view=self.view, layer=self.layer)

@@ -1,5 +1,6 @@
 """The piece of a bias: the sum over positions of the gradient at the layer's output."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -36,6 +37,12 @@ class SumPiece(Piece):
         b = accumulation(b)
         self._positions = b.shape[1]
         self.total = b[:, 0] if b.shape[1] == 1 else b.sum(1)
+
+    def for_parameter(self, parameter: nn.Parameter) -> "SumPiece":
+        """Return the same sums as the piece of another parameter that met the same gradient."""
+        same = copy.copy(self)
+        same.parameter = parameter
+        return same
 
     @property
     def positions(self) -> int:
