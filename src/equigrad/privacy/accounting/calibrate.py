@@ -132,12 +132,15 @@ def calibrate_noise(
             base[width].with_event(event(math.exp(log_sigma))).epsilon(delta) - target_epsilon
         )
 
+    event(1.0)  # refuses what is impossible before anything is computed
     held = base[FINE].epsilon(delta)
     if held >= target_epsilon:
         raise ConfigError(
             f"Expected target_epsilon above {held:.4g}, what was spent already, got "
             f"{target_epsilon:g}. Raise the target."
         )
+    if base[FINE].delta(target_epsilon) + _ever_drawn(sampling_rate, steps) <= delta:
+        raise ConfigError(_next_to_none(target_epsilon))
     log_sigma = _least_within(gap(COARSE), gap(FINE), target_epsilon)
     sigma = gradient_noise_multiplier(math.exp(log_sigma), checked)
     found = PrivacyEvent(
@@ -207,11 +210,23 @@ def _bracket(gap: Callable[[float], float], target: float) -> tuple[float, float
     while gap(math.log(sigma / 2.0)) <= 0.0:
         sigma /= 2.0
         if sigma < _LEAST:
-            raise ConfigError(
-                f"Expected a target_epsilon that asks for noise, got {target:g}: next to none "
-                "would do, so records could be read off the result. Lower it or delta."
-            )
+            raise ConfigError(_next_to_none(target))
     return math.log(sigma / 2.0), math.log(sigma)
+
+
+def _ever_drawn(sampling_rate: float, steps: int) -> float:
+    """Return the probability that a record is in any batch: the delta of no noise at all."""
+    if sampling_rate >= 1.0:
+        return 1.0
+    return -math.expm1(steps * math.log1p(-sampling_rate))
+
+
+def _next_to_none(target: float) -> str:
+    """Return what is wrong with a target that hardly any noise meets."""
+    return (
+        f"Expected a target_epsilon that asks for noise, got {target:g}: next to none "
+        "would do, so records could be read off the result. Lower it or delta."
+    )
 
 
 def _finite(value: float) -> float:
