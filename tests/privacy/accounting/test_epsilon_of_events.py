@@ -17,7 +17,7 @@ from equigrad.privacy.accounting import (
     epsilon,
     warn_large_delta,
 )
-from equigrad.privacy.accounting.epsilon import COARSE
+from equigrad.privacy.accounting.accountant import COARSE
 
 
 def gaussian_delta(mu: float, eps: float) -> float:

@@ -32,7 +32,7 @@ from equigrad.privacy.accounting import (
     most_steps,
     privacy_statement,
 )
-from equigrad.privacy.accounting.epsilon import ACCOUNTANTS, checked_delta
+from equigrad.privacy.accounting.accountant import ACCOUNTANTS, checked_delta
 
 __all__ = ["PrivacyAccount"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from equigrad.errors import BudgetExceededError
 from equigrad.privacy.accounting import PrivacyEvent, epsilon, most_steps
-from equigrad.privacy.accounting.epsilon import COARSE
+from equigrad.privacy.accounting.accountant import COARSE
 
 __all__ = ["refuse_unless_fitting", "steps_in_words"]
 

@@ -4,9 +4,10 @@ dp-accounting does the mathematics. The privacy account that refuses what does n
 door, in ``equigrad.privacy.account``.
 """
 
+from equigrad.privacy.accounting.accountant import Accountant
 from equigrad.privacy.accounting.calibrate import Calibration, calibrate_noise
 from equigrad.privacy.accounting.delta import LargeDeltaWarning, warn_large_delta
-from equigrad.privacy.accounting.epsilon import Accountant, delta_of, epsilon
+from equigrad.privacy.accounting.epsilon import delta_of, epsilon
 from equigrad.privacy.accounting.events import SEEDED_MARK, PrivacyEvent
 from equigrad.privacy.accounting.joint import gradient_noise_multiplier, joint_noise_multiplier
 from equigrad.privacy.accounting.plan import epsilon_after, most_steps, steps_within

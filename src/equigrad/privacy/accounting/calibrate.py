@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 
 from equigrad._validate import positive
 from equigrad.errors import ConfigError
-from equigrad.privacy.accounting.epsilon import COARSE, FINE, Accountant, checked_delta
+from equigrad.privacy.accounting.accountant import COARSE, FINE, Accountant, checked_delta
 from equigrad.privacy.accounting.events import PrivacyEvent
 from equigrad.privacy.accounting.joint import checked_counts, gradient_noise_multiplier
 

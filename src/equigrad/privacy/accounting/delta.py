@@ -7,7 +7,7 @@ A mechanism that publishes one random record of N is (0, 1/N)-differentially pri
 import warnings
 
 from equigrad._validate import positive_int
-from equigrad.privacy.accounting.epsilon import checked_delta
+from equigrad.privacy.accounting.accountant import checked_delta
 
 __all__ = ["LargeDeltaWarning", "warn_large_delta"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from equigrad._validate import in_range, positive_int
-from equigrad.privacy.accounting.epsilon import COARSE, FINE, Accountant, checked_delta
+from equigrad.privacy.accounting.accountant import COARSE, FINE, Accountant, checked_delta
 from equigrad.privacy.accounting.events import PrivacyEvent
 
 __all__ = ["MOST_STEPS", "epsilon_after", "most_steps", "steps_within"]

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from equigrad.privacy.accounting.epsilon import FINE, checked_delta, epsilon
+from equigrad.privacy.accounting.accountant import FINE, checked_delta
+from equigrad.privacy.accounting.epsilon import epsilon
 from equigrad.privacy.accounting.events import ADD_OR_REMOVE_ONE, SEEDED_MARK, PrivacyEvent
 
 __all__ = ["PrivacyStatement", "format_epsilon", "privacy_statement"]
