@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from equigrad.errors import ModelError
-from equigrad.gradients.checks.probe import buffers_kept
+from equigrad.gradients.calling import buffers_kept, call_model
 
 __all__ = ["Axes", "Place"]
 
@@ -193,10 +193,7 @@ def _run(
         stack.enter_context(torch.random.fork_rng(devices))
         stack.enter_context(buffers_kept(model))
         stack.enter_context(torch.enable_grad())
-        if isinstance(inputs, dict):
-            model(**inputs)
-        else:
-            model(*(inputs if isinstance(inputs, tuple) else (inputs,)))
+        call_model(model, inputs)
 
 
 class _Shown:

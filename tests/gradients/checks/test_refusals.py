@@ -169,12 +169,6 @@ def test_probe_leaves_no_trace():
     assert all(not module._forward_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("inputs", [rows(1, 3), torch.ones(4, 3)])
-def test_probe_needs_rows_that_differ(inputs):
-    with pytest.raises(ModelError, match="Expected example inputs"):
-        check_per_sample(nn.Linear(3, 2), inputs)
-
-
 def test_replace_batchnorm():
     shared = nn.BatchNorm2d(48)
     model = nn.Sequential(nn.Conv2d(3, 48, 3), shared, nn.Sequential(shared), nn.Flatten())

@@ -1,37 +1,27 @@
 """What only running shows: modules that mix rows, and buffers that data fills.
 
-Rows of a small batch are replaced one at a time. The losses (or outputs) of the others must not
-move, and no buffer may end up differently. The first module, in order of execution, whose input
-kept the rows apart and whose output does not, is the one that is named.
+Rows are replaced, a few of them one at a time and then halves of all the rows given. The losses
+(or outputs) of the others must not move, and no buffer may end up differently, nor when rows are
+left out. The first module, in order of execution, whose input kept the rows apart and whose output
+does not, is the one that is named. Neighbours: ``runs`` does the running, ``backwards`` looks at
+gradients in the same way.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_leaves, tree_map
 
 from equigrad.errors import ModelError
+from equigrad.gradients.checks.backwards import gradient_findings
 from equigrad.gradients.checks.finding import Finding
+from equigrad.gradients.checks.runs import Key, Rows, Trace, apart, picked
 
-__all__ = ["buffers_kept", "probe_findings"]
+__all__ = ["probe_findings"]
 
-MOST_ROWS = 8
-SEED = 20230  # of the probe's own generator state, put back afterwards
-
-
-@dataclass
-class _Trace:
-    """What one forward pass produced, module by module, in the order of their completion."""
-
-    calls: list[tuple[str, list[Tensor], list[Tensor]]] = field(default_factory=list)
-    packed: set[str] = field(default_factory=set)
-    result: list[Tensor] = field(default_factory=list)
-    buffers: dict[str, Tensor] = field(default_factory=dict)
+MOST_ROWS = 8  # that are replaced one at a time
 
 
 def probe_findings(
@@ -40,119 +30,68 @@ def probe_findings(
     loss: Callable[[Any, Any], Tensor] | None = None,
     targets: Any = None,
 ) -> list[Finding]:
-    """Return findings of running ``model`` on up to eight rows of ``inputs``.
+    """Return findings of running ``model`` on the rows of ``inputs``.
 
     ``loss`` and ``targets`` are optional; with them the losses are judged as well. The model's
     buffers and the random state of the process are put back, also after an exception.
+
+    Eight rows are replaced one at a time. If there are more, halves of all of them are replaced,
+    such that any two rows are told apart: some modules mix rows of larger batches only. The same
+    is done for gradients. That takes some 16 runs and 4 log2(B) runs more.
     """
-    size = next((len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)), 0)
-    if size < 2:
-        raise ModelError(
-            f"Expected example inputs of at least two rows, got {size}. "
-            "The probe replaces one row by another and watches the rest."
-        )
-    rows = min(size, MOST_ROWS)
-    inputs, targets = tree_map(lambda leaf: _rows(leaf, size, rows), (inputs, targets))
-    leaves = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    if not any(bool((leaf != leaf.roll(1, 0)).any()) for leaf in leaves):
-        raise ModelError("Expected example inputs whose rows differ, got equal rows.")
-    before = _run(model, inputs, loss, targets)
+    every = _given(model, inputs, loss, targets)
+    few = every.first(MOST_ROWS)
+    before = few.run()
     findings: dict[Finding, None] = dict.fromkeys(_packed(before))
-    for row in range(rows):
-        order = torch.arange(rows)
-        order[row] = (row + 1) % rows
-        pick = _picker(order, rows)
-        after = _run(model, tree_map(pick, inputs), loss, tree_map(pick, targets))
-        findings.update(dict.fromkeys(_mixing(before, after, row, rows)))
+    depends: set[Key] = set()
+    for row in range(few.size):
+        chosen = torch.arange(few.size) == row
+        after = few.replaced(chosen).run()
+        depends |= _moving(before, after)
+        findings.update(dict.fromkeys(_mixing(before, after, chosen)))
         findings.update(dict.fromkeys(_filled(before, after)))
+    findings.update(dict.fromkeys(_fewer(few, before)))
+    if every.size > few.size and not findings:
+        before = every.run()
+        for chosen in every.subsets():
+            after = every.replaced(chosen).run()
+            findings.update(dict.fromkeys(_mixing(before, after, chosen)))
+            findings.update(dict.fromkeys(_filled(before, after)))
+    if not findings:  # else they say it better
+        findings.update(dict.fromkeys(gradient_findings(few, depends)))
+    if every.size > few.size and not findings:
+        findings.update(dict.fromkeys(gradient_findings(every, depends)))
     return list(findings)
 
 
-def _rows(leaf: Any, size: int, rows: int) -> Any:
-    """Return the first ``rows`` rows of a tensor that has the batch on axis 0."""
-    batched = isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == size
-    return leaf[:rows].detach() if batched else leaf
+def _given(model: nn.Module, inputs: Any, loss: Any, targets: Any) -> Rows:
+    """Return the rows to run on; rows that do not differ get altered copies beside them."""
+    size = next((len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)), 0)
+    if size < 1:
+        raise ModelError(
+            "Expected example inputs of at least one row, got none. "
+            "The probe replaces rows by others and watches the rest."
+        )
+    leaves = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    if size > 1 and any(bool((leaf != leaf.roll(1, 0)).any()) for leaf in leaves):
+        return Rows(model, loss, inputs, targets, size).first(size)
+    twice = torch.arange(2) % size
+    inputs = tree_map(lambda leaf: _altered(picked(leaf, twice, size)), inputs)
+    targets = tree_map(lambda leaf: picked(leaf, twice, size), targets)
+    return Rows(model, loss, inputs, targets, 2)
 
 
-def _picker(order: Tensor, rows: int) -> Callable[[Any], Any]:
-    """Return the function that takes rows in ``order`` from a batched tensor."""
-
-    def pick(leaf: Any) -> Any:
-        batched = isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == rows
-        return leaf[order.to(leaf.device)] if batched else leaf
-
-    return pick
-
-
-def _run(
-    model: nn.Module, inputs: Any, loss: Callable[[Any, Any], Tensor] | None, targets: Any
-) -> _Trace:
-    """Run the model once under the probe's seed; return what its modules put out."""
-    trace = _Trace()
-    with torch.random.fork_rng(), buffers_kept(model), _watched(model, trace), torch.no_grad():
-        torch.manual_seed(SEED)
-        if isinstance(inputs, Mapping):
-            outputs = model(**inputs)
-        else:
-            outputs = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-        trace.result = _tensors(outputs)
-        if loss is not None:
-            trace.result = [*trace.result, *_tensors(loss(outputs, targets))]
-        trace.buffers = {name: b.detach().clone() for name, b in model.named_buffers()}
-    return trace
+def _altered(leaf: Any) -> Any:
+    """Return two equal rows with the second one turned round, and halved if it has fractions."""
+    if not (isinstance(leaf, Tensor) and leaf.dim() > 0 and len(leaf) == 2):
+        return leaf
+    second = leaf[1].flip(-1) if leaf.dim() > 1 else leaf[1]
+    if leaf.is_floating_point() or leaf.is_complex():
+        second = second * 0.5 + 0.125
+    return torch.stack((leaf[0], second))
 
 
-@contextmanager
-def buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Put every buffer back: its place in the module, and its content."""
-    kept = [
-        (module, name, buffer, buffer._version, buffer.detach().clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for module, name, buffer, version, content in kept:
-                module._buffers[name] = buffer
-                if buffer._version != version:
-                    buffer.copy_(content)
-
-
-@contextmanager
-def _watched(model: nn.Module, trace: _Trace) -> Iterator[None]:
-    """Record the tensors that go in and out of every module of ``model``."""
-    handles = []
-    for name, module in model.named_modules():
-        where = f"{name or 'model'} ({type(module).__name__})"
-
-        def hook(_: nn.Module, args: Any, kwargs: Any, outputs: Any, where: str = where) -> None:
-            leaves = tree_leaves((args, kwargs), is_leaf=_is_packed)
-            if any(_is_packed(leaf) for leaf in leaves):
-                trace.packed.add(where)
-            trace.calls.append((where, _tensors((args, kwargs)), _tensors(outputs)))
-
-        handles.append(module.register_forward_hook(hook, with_kwargs=True))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _is_packed(leaf: Any) -> bool:
-    """Tell whether ``leaf`` is a packed sequence (a tuple, which pytrees would open)."""
-    return isinstance(leaf, PackedSequence)
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    """Return copies of the tensors in ``tree``: later layers may work in place."""
-    return [leaf.detach().clone() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _packed(trace: _Trace) -> list[Finding]:
+def _packed(trace: Trace) -> list[Finding]:
     """Return a finding for every module that was given a packed sequence."""
     return [
         Finding(
@@ -164,52 +103,37 @@ def _packed(trace: _Trace) -> list[Finding]:
     ]
 
 
-def _mixing(before: _Trace, after: _Trace, row: int, rows: int) -> Iterator[Finding]:
-    """Yield a finding if replacing ``row`` moved other rows of the result."""
+def _mixing(before: Trace, after: Trace, chosen: Tensor) -> Iterator[Finding]:
+    """Yield a finding if replacing the rows ``chosen`` moved others of the result."""
     pairs = zip(before.result, after.result, strict=True)
-    if all(_kept_apart(old, new, row, rows, first_axis_only=True) for old, new in pairs):
+    if all(_kept_apart(old, new, chosen, first_axis_only=True) for old, new in pairs):
         return
     yield Finding(
-        _culprit(before, after, row, rows),
+        _culprit(before, after, chosen),
         "mixes rows: replacing one row moved the results of others",
         "Use a layer that treats every row by itself, or check that the batch is on axis 0",
     )
 
 
-def _culprit(before: _Trace, after: _Trace, row: int, rows: int) -> str:
+def _culprit(before: Trace, after: Trace, chosen: Tensor) -> str:
     """Return the first module that was given rows apart and put them out mixed."""
     for old, new in zip(before.calls, after.calls, strict=False):
-        apart_in = _all_apart(old[1], new[1], row, rows)
-        if old[0] == new[0] and apart_in and not _all_apart(old[2], new[2], row, rows):
+        apart_in = _all_apart(old[1], new[1], chosen)
+        if old[0] == new[0] and apart_in and not _all_apart(old[2], new[2], chosen):
             return old[0]
     return "model"
 
 
-def _all_apart(old: list[Tensor], new: list[Tensor], row: int, rows: int) -> bool:
+def _all_apart(old: list[Tensor], new: list[Tensor], chosen: Tensor) -> bool:
     """Tell whether all tensors of one call keep the rows apart."""
-    return all(_kept_apart(a, b, row, rows) for a, b in zip(old, new, strict=False))
+    return all(_kept_apart(a, b, chosen) for a, b in zip(old, new, strict=False))
 
 
-def _kept_apart(
-    old: Tensor, new: Tensor, row: int, rows: int, *, first_axis_only: bool = False
-) -> bool:
-    """Tell whether ``old`` and ``new`` differ at most where row ``row`` lies.
-
-    The row may lie at its index on an axis of ``rows`` entries, or in an axis that rows and
-    positions share, rows first or last.
-    """
+def _kept_apart(old: Tensor, new: Tensor, chosen: Tensor, *, first_axis_only: bool = False) -> bool:
+    """Tell whether ``old`` and ``new`` differ at most where the rows ``chosen`` lie."""
     if old.shape != new.shape:
         return False
-    moved = _moved(old, new)
-    if not moved.any():
-        return True
-    for axis, length in enumerate(old.shape[:1] if first_axis_only else old.shape):
-        if length and length % rows == 0:
-            along = moved.movedim(axis, 0).reshape(length, -1).any(1)
-            blocks = along.reshape(rows, -1).any(1), along.reshape(-1, rows).any(0)
-            if any(int(b.sum()) == int(b[row]) for b in blocks[: 1 if first_axis_only else 2]):
-                return True
-    return False
+    return apart(_moved(old, new), chosen, first_axis_only=first_axis_only)
 
 
 def _moved(old: Tensor, new: Tensor) -> Tensor:
@@ -217,11 +141,37 @@ def _moved(old: Tensor, new: Tensor) -> Tensor:
     if not (old.is_floating_point() or old.is_complex()):
         return old != new
     unit = torch.finfo(old.dtype).eps ** 0.75
-    scale = torch.nan_to_num(old.abs(), posinf=0.0).amax().clamp(min=1e-30)
-    return ~torch.isclose(old, new, rtol=unit, atol=float(unit * scale), equal_nan=True)
+    size = torch.nan_to_num(old.abs(), posinf=0.0)
+    scale = float(size.amax().clamp(min=1e-30)) if size.numel() else 0.0
+    return ~torch.isclose(old, new, rtol=unit, atol=unit * scale, equal_nan=True)
 
 
-def _filled(before: _Trace, after: _Trace) -> Iterator[Finding]:
+def _moving(before: Trace, after: Trace) -> set[Key]:
+    """Return which tensors depend on the rows' values."""
+    new = after.tensors()
+    return {
+        key
+        for key, old in before.tensors().items()
+        if key in new and (old.shape != new[key].shape or bool(_moved(old, new[key]).any()))
+    }
+
+
+def _fewer(few: Rows, before: Trace) -> Iterator[Finding]:
+    """Yield a finding for every buffer that ends up differently when a row is left out."""
+    rows = few.size - 1
+    try:
+        after = few.first(rows).run()
+    except Exception as error:  # whatever a model raises
+        yield Finding(
+            "model",
+            f"runs on {few.size} rows but not on {rows}: {error}",
+            "Take the number of rows from the input: batches have all sizes",
+        )
+        return
+    yield from _filled(before, after)
+
+
+def _filled(before: Trace, after: Trace) -> Iterator[Finding]:
     """Yield a finding for every buffer whose content after the pass depends on the data."""
     for name, old in before.buffers.items():
         new = after.buffers.get(name)
