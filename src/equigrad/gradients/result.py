@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from equigrad.errors import ModelError
 from equigrad.gradients.arithmetic import exact_products
 from equigrad.gradients.grouping import grouped, matched
 from equigrad.gradients.pieces import Piece, accumulation
+from equigrad.gradients.plan import LayerPlan, plan_of
 
 __all__ = ["LayerPlan", "PerSampleGradients"]
 
@@ -20,35 +20,6 @@ __all__ = ["LayerPlan", "PerSampleGradients"]
 _GUARD = {torch.float32: 2.0**-22, torch.float64: 2.0**-50}
 # Below this, squares in float32 lose their last digits to underflow.
 _TINY = {torch.float32: 2.0**-100, torch.float64: 2.0**-960}
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """How the gradient of one parameter (or of a part of it) is handled.
-
-    Attributes
-    ----------
-    layer, parameter
-        Names in the model.
-    piece
-        Kind of piece.
-    positions
-        T, the positions summed over in each record.
-    way
-        How the norm is taken: "product", "gram", "rows", "sum", ...
-    operations
-        Approximate operations per record for the norm.
-    bytes
-        Bytes of one record's written-out gradient if the way is by rows, else 0.
-    """
-
-    layer: str
-    parameter: str
-    piece: str
-    positions: int
-    way: str
-    operations: int
-    bytes: int
 
 
 class PerSampleGradients:
@@ -212,18 +183,7 @@ class PerSampleGradients:
 
     def plan(self) -> list[LayerPlan]:
         """Return how each parameter is handled, in the model's order."""
-        return [
-            LayerPlan(
-                piece.layer,
-                name,
-                type(piece).__name__,
-                piece.positions,
-                piece.way,
-                piece.operations,
-                piece.shape.numel() * piece.parameter.element_size() if "rows" in piece.way else 0,
-            )
-            for name, piece in self._pieces()
-        ]
+        return [plan_of(name, piece) for name, piece in self._pieces()]
 
     def _pieces(self) -> Iterator[tuple[str, Piece]]:
         """Yield the name and each of the pieces whose squared norms add up."""

@@ -2,46 +2,38 @@
 
 A charge is made before its release, and is on the disk when the call returns; a refusal writes
 nothing. So whatever happens in between, the account never shows less than what was released.
-Neighbours: ``equigrad.privacy.accounting`` prices events, ``runs`` charges training runs step by
-step, ``store`` keeps the file.
+Neighbours: ``ledger`` reads and appends entries, ``equigrad.privacy.accounting`` prices events,
+``runs`` charges training runs step by step, ``store`` keeps the file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import insert
 
 from equigrad._validate import choice, positive, positive_int
 from equigrad.errors import ConfigError, PrivacyError
 from equigrad.privacy.account.chain import Entry, first_link
+from equigrad.privacy.account.ledger import Ledger
 from equigrad.privacy.account.opening import create_account, read_entries, stored_limits
-from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_words
+from equigrad.privacy.account.pricing import steps_in_words
 from equigrad.privacy.account.runs import AccountRun
-from equigrad.privacy.account.schema import entries as entries_table
-from equigrad.privacy.account.schema import head as head_table
 from equigrad.privacy.account.schema import run_keys
-from equigrad.privacy.account.state import State, StepCharge
+from equigrad.privacy.account.state import State
 from equigrad.privacy.account.store import Store
 from equigrad.privacy.accounting import (
     PrivacyEvent,
     PrivacyStatement,
     epsilon,
-    most_steps,
     privacy_statement,
 )
 from equigrad.privacy.accounting.accountant import ACCOUNTANTS, checked_delta
 
 __all__ = ["PrivacyAccount"]
 
-T = TypeVar("T")
 
-_TRIES: Final = 20  # prices made without the lock before one is made with it
-
-
-class PrivacyAccount:
+class PrivacyAccount(Ledger):
     """A budget of (epsilon, delta) for one owner's records, kept in one SQLite file.
 
     Guarantees, for any number of threads and processes that charge at once, and for a process that
@@ -57,17 +49,6 @@ class PrivacyAccount:
     path, owner, epsilon, delta, accountant
         The file, whose records they are, the limit, and the accountant that prices it.
     """
-
-    def __init__(
-        self, store: Store, owner: str, limit: tuple[float, float], accountant: str
-    ) -> None:
-        self._store = store
-        self.path = store.path
-        self.owner = owner
-        self.epsilon, self.delta = limit
-        self.accountant = accountant
-        self._state = State(first_link(owner, *limit, accountant))
-        self._last: StepCharge | None = None
 
     @classmethod
     def open(
@@ -259,102 +240,3 @@ class PrivacyAccount:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    # --- within transactions --------------------------------------------------------------------
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """Give a connection that holds the write lock, with the state up to date."""
-        try:
-            with self._store.transaction() as connection:
-                self._advance(connection)
-                yield connection
-        except BaseException:
-            self._forget()
-            raise
-
-    @contextmanager
-    def _fitting(self, event: PrivacyEvent, what: str) -> Iterator[Connection]:
-        """Give a write transaction in which ``event`` is known to fit.
-
-        Prices are made without the lock, and made again if the account changed meanwhile.
-        """
-        for attempt in range(_TRIES + 1):
-            version, committed = self._look(lambda state: (state.version, state.committed()))
-            if attempt < _TRIES:
-                self._price(committed, event, what)
-            with self._writing() as connection:
-                if attempt == _TRIES:
-                    self._price(self._state.committed(), event, what)
-                elif self._state.version != version:
-                    continue
-                yield connection
-                return
-
-    def _price(self, committed: Sequence[PrivacyEvent], event: PrivacyEvent, what: str) -> None:
-        """Raise ``BudgetExceededError`` unless ``event`` fits on top of ``committed``."""
-        refuse_unless_fitting(
-            committed,
-            event,
-            what,
-            owner=self.owner,
-            limit=(self.epsilon, self.delta),
-            accountant=self.accountant,
-        )
-
-    def _room(self, event: PrivacyEvent) -> int:
-        """Return how many steps of ``event`` fit, at least 1."""
-        count = most_steps(
-            event,
-            self.epsilon,
-            self.delta,
-            accountant=self.accountant,
-            spent=self.reserved(),
-        )
-        return max(count, 1)  # one step that does not fit is refused with all the numbers
-
-    def _append(self, connection: Connection, kind: str, **values: Any) -> Entry:
-        """Write the next entry, within a write transaction whose state is up to date."""
-        entry = Entry.link(self._state.chain, self._state.seq + 1, kind, **values)
-        connection.execute(insert(entries_table).values(**entry.row()))
-        connection.execute(update(head_table).values(seq=entry.seq, chain=entry.chain))
-        self._last = self._state.add(entry)
-        return entry
-
-    def _charge_step(self, connection: Connection, name: str, **values: Any) -> StepCharge:
-        """Write a step's entry and return its charge."""
-        self._append(connection, "step", run=name, **values)
-        charge = self._last
-        if charge is None:
-            raise PrivacyError(f"Expected a step of run {name!r} to be charged, got none.")
-        return charge
-
-    def _advance(self, connection: Connection) -> None:
-        """Take in, and check, what was written since the last look."""
-        for _ in read_entries(connection, self._state):
-            pass
-        self._check_head(connection, self._state)
-
-    def _check_head(self, connection: Connection, state: State) -> None:
-        """Raise ``PrivacyError`` unless the last entry is the one the head names."""
-        row = connection.execute(select(head_table.c.seq, head_table.c.chain)).one_or_none()
-        if row is None or (row.seq, row.chain) != (state.seq, state.chain):
-            raise PrivacyError(
-                f"Expected the account {self.path} to end with entry "
-                f"{'?' if row is None else row.seq}, got entry {state.seq}. Entries were "
-                "removed by hand: restore the file from a copy, and do not release anything."
-            )
-
-    def _look(self, reader: Callable[[State], T]) -> T:
-        """Return what ``reader`` finds in the state, after a look at the file."""
-        try:
-            with self._store.transaction(write=False) as connection:
-                self._advance(connection)
-                return reader(self._state)
-        except BaseException:
-            self._forget()
-            raise
-
-    def _forget(self) -> None:
-        """Start over from the file next time: what is in memory may not have been written."""
-        self._state = State(first_link(self.owner, self.epsilon, self.delta, self.accountant))
