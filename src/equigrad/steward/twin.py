@@ -7,7 +7,6 @@ training ends as an unbroken one. Its state lies in the checkpoint's private par
 import copy
 from pathlib import Path
 
-from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training import PairedTrainer, PrivateTrainer, paired_non_private
 from equigrad.privacy.training.checkpoint import load_state, private_folder, save_state
 
@@ -46,7 +45,7 @@ def resume_twin(trainer: PrivateTrainer, folder: Path) -> PairedTrainer:
         trainer.record_loss,
         trainer.rows,
         trainer.settings,
-        NoiseKey.from_bytes(trainer.key.to_bytes()),
+        trainer.key,
         scheduler_every=1,
         device=trainer.device,
     )

@@ -133,7 +133,11 @@ def test_impossible_addresses_are_refused(address, message):
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda: NoiseKey.test(-1), lambda: NoiseKey.test("a"), lambda: NoiseKey(b"x", private=True)],
+    [
+        lambda: NoiseKey.test(-1),
+        lambda: NoiseKey.test("a"),
+        lambda: NoiseKey(bytes(32), private=True),
+    ],
 )
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(ConfigError, match="Expected"):

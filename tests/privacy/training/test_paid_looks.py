@@ -12,7 +12,7 @@ from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PaidEvaluation, PrivateTrainer, StepReport
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The process dies."""
 
 
@@ -38,7 +38,7 @@ def crashed(folder: Path, account: PrivacyAccount | None) -> PrivateTrainer:
 
     def die(report: object) -> None:
         if run.steps_done == 9:
-            raise Crash
+            raise CrashError
 
     run = trainer(
         noise_multiplier=None,
@@ -50,7 +50,7 @@ def crashed(folder: Path, account: PrivacyAccount | None) -> PrivateTrainer:
         progress=die,
         account=account,
     )
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         run.train()
     assert run.meter.looks.charged == 4
     run.pause()
@@ -93,10 +93,10 @@ def test_a_look_at_other_rows_gets_new_noise_and_is_charged(tmp_path: Path) -> N
 
     def die(report: StepReport) -> None:
         if report.step == 6:
-            raise Crash
+            raise CrashError
 
     run.progress = die
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         run.train()
     run.pause()
     again = resumed(tmp_path, watch(seed=10), None)

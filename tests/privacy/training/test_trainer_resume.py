@@ -63,6 +63,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, kind: str, stop: int) -> 
     whole.train()
     broken = begun(tmp_path, kind)
     broken.train(stop)  # saved at the end of train
+    broken.pause()
     again = resumed(tmp_path, kind)
     assert again.steps_done == stop
     again.train()
@@ -80,13 +81,15 @@ def test_steps_after_the_save_are_repeated_for_free(tmp_path: Path) -> None:
     lost.train(4)
     for _ in range(3):
         lost.step()
+    lost.pause()
     again = resumed(tmp_path)
     assert again.meter.charged == 7
     reports = [again.step() for _ in range(4)]
     assert [report.replayed for report in reports] == [True, True, True, False]
     assert [report.charged for report in reports] == [7, 7, 7, 8]
-    lost.step()
-    assert torch.equal(flat(again.model), flat(lost.model))
+    whole = begun(None)
+    whole.train(8)
+    assert torch.equal(flat(again.model), flat(whole.model))
 
 
 def test_a_repeat_on_other_weights_gets_new_noise_and_is_charged(tmp_path: Path) -> None:
@@ -94,6 +97,7 @@ def test_a_repeat_on_other_weights_gets_new_noise_and_is_charged(tmp_path: Path)
     lost.train(4)
     for _ in range(3):
         lost.step()
+    lost.pause()
     again = resumed(tmp_path)
     with torch.no_grad():
         again.model[0].weight += 1e-4
@@ -110,6 +114,7 @@ def test_other_rows_are_noticed_and_charged(tmp_path: Path) -> None:
     lost = begun(tmp_path)
     lost.train(4)
     lost.step()
+    lost.pause()
     x, y, g = rows()
     x = x.clone()
     x[5, 0] += 1e-6
@@ -123,13 +128,14 @@ def test_without_its_key_a_private_run_goes_on_with_new_noise(tmp_path: Path) ->
     lost = begun(tmp_path, key=NoiseKey.secret())
     lost.train(4)
     lost.step()
+    lost.pause()
     (tmp_path / "private" / "key").unlink()
     with pytest.warns(UserWarning, match="key"):
         again = resumed(tmp_path)
     report = again.step()
     assert (report.charged, report.replayed) == (6, False)
     assert again.key.fingerprint != lost.key.fingerprint
-    again.save(tmp_path)
+    again.pause()
     assert resumed(tmp_path).key.fingerprint == again.key.fingerprint
 
 
@@ -183,6 +189,7 @@ def test_a_checkpoint_holds_nothing_of_the_rows(tmp_path: Path) -> None:
 def test_a_finished_run_can_be_looked_at(tmp_path: Path) -> None:
     run = begun(tmp_path, key=NoiseKey.secret())
     run.train()
+    run.close()
     again = resumed(tmp_path)
     assert again.finished
     assert again.train() == 0
@@ -248,6 +255,7 @@ def test_an_account_is_charged_once_and_keeps_the_key(tmp_path: Path) -> None:
         lost.train(4)
         for _ in range(2):
             lost.step()
+        lost.pause()
         assert not (folder / "private" / "key").exists()
         with pytest.raises(ConfigError, match="account"):
             resumed(folder, early_stopping=looks)
@@ -269,6 +277,7 @@ def test_an_account_charges_a_repeat_on_other_inputs(tmp_path: Path) -> None:
         lost.train(4)
         for _ in range(2):
             lost.step()
+        lost.pause()
         again = resumed(folder, account=account)
         again.step()
         assert again.meter.charged == 6  # a true repeat

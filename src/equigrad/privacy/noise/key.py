@@ -7,6 +7,7 @@ so the streams never overlap. What is made of the bits is in the neighbouring mo
 
 import hashlib
 import os
+import threading
 from typing import NoReturn
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from equigrad._validate import choice, in_range, positive_int
-from equigrad.errors import ConfigError
+from equigrad.errors import ConfigError, PrivacyError
 
 __all__ = ["STREAMS", "KeyStream", "NoiseKey"]
 
@@ -25,12 +26,15 @@ STREAMS = {
     "evaluation": 3,
     "release": 4,
     "canaries": 5,
+    "data": 6,
 }
 """Names of the streams and their numbers in the nonce; a number is never given to another name."""
 
 KEY_BYTES = 32
 _CHUNK = 1 << 16
 _ZEROS = bytes(_CHUNK)
+_CLAIMED: set[str] = set()  # fingerprints of the private keys that serve a run of this process
+_CLAIMING = threading.Lock()
 
 
 class KeyStream:
@@ -62,30 +66,40 @@ class NoiseKey:
     Whoever holds the key can take the noise off again. So it is kept in the private account until
     its run ends, is never part of a record, is not shown by ``repr`` and cannot be pickled.
 
-    One address must never serve two different sums: the difference of the two outputs would be
-    the difference of the sums. A step that is computed again on other inputs needs another
-    ``attempt`` and must be charged again.
+    A private key serves one run (:meth:`claim`), and one address must never serve two different
+    sums: the difference of the two outputs would be the difference of the sums. A step that is
+    computed again on other inputs needs another ``attempt`` and must be charged again.
     """
 
-    def __init__(self, key: bytes, *, private: bool) -> None:
-        if len(key) != KEY_BYTES:
-            raise ConfigError(
-                f"Expected a key of {KEY_BYTES} bytes, got {len(key)}. Use NoiseKey.secret()."
-            )
-        self._key = bytearray(key)
-        self._private = private
-        self._destroyed = False
+    _key: bytearray
+    _private: bool
+    _destroyed: bool
+
+    def __init__(self, *parts: object, **named: object) -> None:
+        del parts, named
+        raise ConfigError(
+            "Expected a key from NoiseKey.secret(), or from NoiseKey.test(seed) for a run that is "
+            "not private, got one made by hand. Bytes of one's own choice hide nothing."
+        )
+
+    @classmethod
+    def _of(cls, key: bytes, *, private: bool) -> "NoiseKey":
+        """Return the key of these 32 bytes."""
+        made = cls.__new__(cls)
+        made._key, made._private = bytearray(key), private
+        made._destroyed = False
+        return made
 
     @classmethod
     def secret(cls) -> "NoiseKey":
         """Return a new key from the operating system's generator."""
-        return cls(os.urandom(KEY_BYTES), private=True)
+        return cls._of(os.urandom(KEY_BYTES), private=True)
 
     @classmethod
     def test(cls, seed: int) -> "NoiseKey":
         """Return the key that belongs to a seed, a whole number >= 0; it is not private."""
         positive_int("seed", seed, least=0)
-        return cls(hashlib.sha256(f"equigrad test key {seed}".encode()).digest(), private=False)
+        return cls._of(hashlib.sha256(f"equigrad test key {seed}".encode()).digest(), private=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "NoiseKey":
@@ -95,7 +109,7 @@ class NoiseKey:
                 f"Expected {KEY_BYTES + 1} bytes that NoiseKey.to_bytes() wrote, got {len(data)} "
                 "bytes of another form."
             )
-        return cls(data[1:], private=bool(data[0]))
+        return cls._of(data[1:], private=bool(data[0]))
 
     def to_bytes(self) -> bytes:
         """Return the key itself (33 bytes), for the private account and for nothing else."""
@@ -118,6 +132,33 @@ class NoiseKey:
         """
         self._key[:] = bytes(KEY_BYTES)
         self._destroyed = True
+
+    def claim(self, *, again: bool = False) -> None:
+        """Take a private key for one run (or sampler) of this process; a second one is refused.
+
+        A key that was copied to another process cannot be known there. A test key protects
+        nothing and may serve any number of runs.
+
+        Parameters
+        ----------
+        again
+            The same run goes on, from its saved state.
+
+        Raises
+        ------
+        PrivacyError
+            If the key, or a copy of it, serves a run already: one noise on two sums would show
+            their difference.
+        """
+        if not self.private:
+            return
+        with _CLAIMING:
+            if self.fingerprint in _CLAIMED and not again:
+                raise PrivacyError(
+                    "Expected a noise key that has served no run, got one that has. One key on two "
+                    "runs shows the difference of their sums: take NoiseKey.secret() for each."
+                )
+            _CLAIMED.add(self.fingerprint)
 
     def stream(self, step: int, stream: str, index: int = 0, attempt: int = 0) -> KeyStream:
         """Return the stream of bits at an address.

@@ -4,11 +4,11 @@ Neighbours: :mod:`equigrad.privacy.account` keeps the charges and the run's key,
 what a trainer expects of a meter.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from equigrad.errors import BudgetExceededError, PrivacyError
 from equigrad.privacy.account import AccountRun, PrivacyAccount
+from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_words
 from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.meter import Digest, Meter
@@ -17,26 +17,38 @@ __all__ = ["AccountMeter"]
 
 
 class AccountMeter(Meter):
-    """Charges to a privacy account, in a run that reserved its steps; made by :meth:`open`.
+    """Charges to a privacy account, in a run that reserves its steps; see :meth:`open`.
 
     Guarantee: what the account holds is never less than what the run gave out, also after a crash.
+    A run that dies before it is first saved and before its first step leaves nothing reserved.
+
+    Parameters
+    ----------
+    event, looks
+        See :class:`~equigrad.privacy.training.meter.Meter`.
+    account, name
+        Where to charge, and the run's name there.
+    steps
+        Steps to reserve.
+    extend
+        Ask for more steps when the reserved ones are used up.
     """
 
     def __init__(
         self,
         event: PrivacyEvent,
         looks: PrivacyEvent | None,
-        *,
+        account: PrivacyAccount,
         name: str,
-        runs: tuple[AccountRun, AccountRun | None] | None,
+        *,
+        steps: int,
         extend: bool,
     ) -> None:
         super().__init__(event, looks)
         self.name = name
-        self._runs, self._extend = runs, extend
-        if runs is not None:
-            self.steps.charged = runs[0].charged
-            self.looks.charged = runs[1].charged if runs[1] is not None else 0
+        self._account, self._steps, self._extend = account, steps, extend
+        self._begins_with: NoiseKey | None = None
+        self._runs: tuple[AccountRun, AccountRun | None] | None = None
 
     @classmethod
     def open(
@@ -49,38 +61,27 @@ class AccountMeter(Meter):
         looks: PrivacyEvent | None,
         extend: bool,
     ) -> "AccountMeter":
-        """Reserve a new run in the account; all of it fits, or nothing stays reserved.
+        """Return the meter of a new run that fits the account as it is now; nothing is written.
 
-        Parameters
-        ----------
-        event
-            The event of one step.
-        account
-            Where to charge.
-        key
-            The run's key, which the account keeps until the run ends.
-        steps
-            Steps to reserve.
-        looks
-            The planned paid evaluations, all together.
-        extend
-            Ask for more steps when the reserved ones are used up.
+        ``key`` is the run's key, which the account keeps from :meth:`begin_run` to the end.
 
         Raises
         ------
         BudgetExceededError
-            If the steps, or the evaluations on top of them, do not fit.
+            If the steps and the evaluations do not fit.
         """
         name = f"{event.label} {key.fingerprint[:16]}"
-        run = account.begin_run(event, name=name, key=key.to_bytes(), steps=steps)
-        watch = None
-        if looks is not None:
-            try:
-                watch = account.begin_run(looks, name=_looks_name(name), steps=looks.steps)
-            except BaseException:
-                run.end()
-                raise
-        return cls(event, looks, name=name, runs=(run, watch), extend=extend)
+        meter = cls(event, looks, account, name, steps=steps, extend=extend)
+        meter._begins_with = key
+        refuse_unless_fitting(
+            [*account.reserved(), *([] if looks is None else [looks])],
+            event.with_steps(steps),
+            steps_in_words(steps),
+            owner=account.owner,
+            limit=(account.epsilon, account.delta),
+            accountant=account.accountant,
+        )
+        return meter
 
     @classmethod
     def resume(
@@ -89,17 +90,43 @@ class AccountMeter(Meter):
         account: PrivacyAccount,
         name: str,
         *,
+        steps: int,
         looks: PrivacyEvent | None,
         extend: bool,
     ) -> "AccountMeter":
         """Take up a run of the account again; one that has ended can only be looked at."""
-        runs = None
+        meter = cls(event, looks, account, name, steps=steps, extend=extend)
         unfinished = account.unfinished()
         if name in unfinished:
             other = _looks_name(name)
             watch = account.resume_run(other) if other in unfinished else None
-            runs = (account.resume_run(name), watch)
-        return cls(event, looks, name=name, runs=runs, extend=extend)
+            meter._runs = (account.resume_run(name), watch)
+            meter.steps.charged = meter._runs[0].charged
+            meter.looks.charged = 0 if watch is None else watch.charged
+        return meter
+
+    def begin_run(self) -> None:
+        """Reserve the run in the account; all of it fits, or nothing stays reserved.
+
+        Raises
+        ------
+        BudgetExceededError
+            If the steps, or the evaluations on top of them, do not fit any more.
+        """
+        if self._begins_with is None or self.event is None:
+            return
+        key, account = self._begins_with.to_bytes(), self._account
+        run = account.begin_run(self.event, name=self.name, key=key, steps=self._steps)
+        watch = None
+        if self.look is not None:
+            try:
+                watch = account.begin_run(
+                    self.look, name=_looks_name(self.name), steps=self.look.steps
+                )
+            except BaseException:
+                run.end()
+                raise
+        self._runs, self._begins_with = (run, watch), None
 
     @property
     def key(self) -> NoiseKey | None:
@@ -139,6 +166,7 @@ class AccountMeter(Meter):
 
     def finish(self) -> None:
         """End the run in the account: the key is destroyed, unused steps go back."""
+        self._begins_with = None
         if self._runs is not None:
             for run in self._runs:
                 if run is not None:
@@ -155,6 +183,7 @@ class AccountMeter(Meter):
         return {**super().facts(), "account_run": self.name}
 
     def _living(self) -> tuple[AccountRun, AccountRun | None]:
+        self.begin_run()
         if self._runs is None:
             raise PrivacyError(
                 f"Expected an unfinished run, got {self.name!r}, which has ended. Begin another."

@@ -23,7 +23,7 @@ from torch import Tensor
 from equigrad.errors import RecordError
 from equigrad.privacy.training.encoding import join, split
 
-__all__ = ["SavedState", "load_state", "private_folder", "save_state", "write_atomic"]
+__all__ = ["SavedState", "load_state", "private_folder", "save_state", "write_atomic", "writing"]
 
 _SCHEMA = "equigrad-private-training-2"
 _LATEST = "LATEST"
@@ -71,7 +71,7 @@ def save_state(
         "state.json": json.dumps(body, sort_keys=True, indent=1, allow_nan=False).encode(),
         "state.safetensors": save(tensors),
     }
-    with _writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _swap(folder, f"{step:08d}", files)
 
@@ -131,7 +131,7 @@ def load_state(folder: Path) -> SavedState:
 def private_folder(folder: Path) -> Path:
     """Return ``folder/private``, made readable for its owner only."""
     private = folder / "private"
-    with _writing(folder):
+    with writing(folder):
         private.mkdir(parents=True, exist_ok=True)
         private.chmod(0o700)
     return private
@@ -172,7 +172,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _writing(folder: Path) -> Any:
+def writing(folder: Path) -> Any:
     """Turn an ``OSError`` into a ``RecordError`` that names the folder."""
     try:
         yield

@@ -12,12 +12,16 @@ private folder, because a list of nonces is of no use to others. Neighbours: :mo
 import hashlib
 import os
 import struct
+import sys
 import weakref
 from pathlib import Path
 
 from torch import Tensor
 
 from equigrad.errors import RecordError
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["STREAMS", "Journal", "release_digest"]
 
@@ -42,18 +46,40 @@ class Journal:
     ----------
     path
         The file; read if it exists. A last entry that was cut short is dropped.
+
+    Raises
+    ------
+    RecordError
+        If another journal of this file is open, here or in another process: two runs that go on
+        from one state would draw one noise for two sums. (Where the system knows no locks,
+        nothing guards against that.)
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._close = weakref.finalize(self, os.close, self._handle)
+        self._lock()
         content = path.read_bytes()
         whole = len(content) - len(content) % _ENTRY.size
         self._digests: dict[tuple[int, int], bytes] = {
             (stream, nonce): digest for stream, nonce, digest in _ENTRY.iter_unpack(content[:whole])
         }
         os.ftruncate(self._handle, whole)
+
+    def _lock(self) -> None:
+        if sys.platform == "win32":
+            return
+        try:  # the file's description holds the lock: gone with the process, and kept within it
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._close()
+            raise RecordError(
+                f"Expected a run that nobody goes on with, got {self.path.parent.parent} in use. "
+                "End the other one (close() or pause()) first."
+            ) from error
+        except OSError:  # a file system without locks
+            return
 
     def seen(self, nonce: int, stream: str = "step") -> bool:
         """Return whether something was released under ``nonce``."""
@@ -73,9 +99,11 @@ class Journal:
         """
         if self.seen(nonce, stream):
             return
+        if not self._close.alive:
+            raise RecordError(
+                f"Expected an open journal, got {self.path} closed. Resume the run from its folder."
+            )
         try:
-            if not self._close.alive:
-                raise OSError("the journal is closed")
             os.write(self._handle, _ENTRY.pack(STREAMS[stream], nonce, digest))
             os.fsync(self._handle)
         except OSError as error:

@@ -142,6 +142,10 @@ class Meter(ABC):
     def _charge_look(self) -> int:
         """Charge one more evaluation and return its nonce."""
 
+    def begin_run(self) -> None:
+        """Reserve what the run was promised, where there is something to reserve it in."""
+        return
+
     @abstractmethod
     def settle(self, steps_done: int) -> None:
         """Say that a checkpoint holds the first ``steps_done`` steps."""

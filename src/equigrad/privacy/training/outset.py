@@ -3,8 +3,6 @@
 Neighbours: :mod:`.trainer` begins with these, :mod:`.checks` and :mod:`.settings` judge the rest.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +14,6 @@ from equigrad.errors import ModelError, PrivacyError
 from equigrad.gradients import check_per_sample
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent
-from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.account_meter import AccountMeter
 from equigrad.privacy.training.meter import LocalMeter, Meter
@@ -26,7 +23,6 @@ from equigrad.privacy.training.stopping import EarlyStopping
 
 __all__ = [
     "check_model",
-    "inputs_digest",
     "new_key",
     "opened_meter",
     "plain_sgd",
@@ -93,7 +89,7 @@ def opened_meter(
     account: PrivacyAccount | None,
     resumed: str | None,
 ) -> Meter:
-    """Return what the run is charged to; from here on an account holds its reservation.
+    """Return what the run is charged to.
 
     Parameters
     ----------
@@ -110,18 +106,7 @@ def opened_meter(
         looks = stopping.planned(settings.steps, seeded=not key.private)
     if account is None or event is None:
         return LocalMeter(event, looks, limit)
+    plan: dict[str, Any] = {"steps": settings.steps, "looks": looks, "extend": limit is None}
     if resumed is not None:
-        return AccountMeter.resume(event, account, resumed, looks=looks, extend=limit is None)
-    return AccountMeter.open(
-        event, account, key, steps=settings.steps, looks=looks, extend=limit is None
-    )
-
-
-def inputs_digest(model: nn.Module, rule: ClippingRule, data_digest: str) -> str:
-    """Return a digest of all that a step's sum depends on besides the key."""
-    total = hashlib.blake2b(digest_size=16)
-    for tensor in model.state_dict().values():
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
-        total.update(plain.view(torch.uint8).numpy().data)
-    total.update(json.dumps([data_digest, rule.state()], sort_keys=True).encode())
-    return total.hexdigest()
+        return AccountMeter.resume(event, account, resumed, **plan)
+    return AccountMeter.open(event, account, key, **plan)

@@ -33,7 +33,8 @@ class PairedTrainer:
     """Trains a twin of a private run's model on the same batches, without privacy.
 
     Made by :func:`paired_non_private`. ``model`` and ``optimizer`` are copies of their own; the
-    private run is never touched.
+    private run is never touched. It draws by the private run's own key: it can make steps until
+    that run is closed.
     """
 
     private = False
@@ -131,7 +132,7 @@ def paired_non_private(trainer: PrivateTrainer, lr: float | None = None) -> Pair
         trainer.record_loss,
         trainer.rows,
         trainer.settings,
-        NoiseKey.from_bytes(trainer.key.to_bytes()),
+        trainer.key,
         scheduler_every=trainer.scheduler_every,
         device=trainer.device,
     )

@@ -67,7 +67,7 @@ class PoissonSampler(Sampler[list[int]]):
     steps
         Batches in one pass; ``round(1/q)`` if ``None``, which is one epoch in expectation.
     key
-        Source of the draws; a new secret key if ``None``.
+        Source of the draws; a new secret key if ``None``. A secret key serves one sampler.
     max_logical_batch
         Largest batch, see :func:`poisson_rows`.
 
@@ -75,6 +75,8 @@ class PoissonSampler(Sampler[list[int]]):
     ------
     ConfigError
         If a number is impossible.
+    PrivacyError
+        If the key serves something else already.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class PoissonSampler(Sampler[list[int]]):
             )
         self.max_logical_batch = max_logical_batch
         self._key = NoiseKey.secret() if key is None else key
+        self._key.claim()
         self._drawn = 0
 
     def __len__(self) -> int:

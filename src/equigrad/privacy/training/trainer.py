@@ -38,26 +38,20 @@ from equigrad.privacy.training.checks import (
     refuse_gradients,
     trainable,
 )
+from equigrad.privacy.training.digests import inputs_digest, run_digest
 from equigrad.privacy.training.journal import Journal, release_digest
+from equigrad.privacy.training.keeping import data_fingerprint, forget_key
 from equigrad.privacy.training.outset import (
     check_model,
-    inputs_digest,
     new_key,
     opened_meter,
     plain_sgd,
     training_device,
 )
-from equigrad.privacy.training.persistence import (
-    chosen_key,
-    data_fingerprint,
-    forget_key,
-    kept_key,
-    restore,
-    save,
-    saved_options,
-)
+from equigrad.privacy.training.persistence import open_journal, restore, save
 from equigrad.privacy.training.release import NoisyRelease, ReleaseMaker
 from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
+from equigrad.privacy.training.resuming import Resumed, begun_as
 from equigrad.privacy.training.rows import as_rows, loader_rate
 from equigrad.privacy.training.settings import made_rule, resolve
 from equigrad.privacy.training.stopping import EarlyStopping
@@ -119,7 +113,7 @@ class PrivateTrainer:
         A privacy account that every step is charged to before it happens, and what it is told.
     key, test_seed
         Source of batches and noise: a new secret key by default. ``test_seed`` (a whole number)
-        makes a run reproducible, and not private. A secret key must never serve two runs.
+        makes a run reproducible, and not private. A secret key serves one run.
     secure_noise
         Rounded noise on a public grid; else the fast form, without floating-point mitigation.
     scheduler, scheduler_every
@@ -186,7 +180,7 @@ class PrivateTrainer:
         checkpoint: Path | str | None = None,
         checkpoint_every: int = 100,
         check_data: bool = True,
-        _resumed_run: str | None = None,
+        _resumed: Resumed | None = None,
     ) -> None:
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.scheduler = scheduler
@@ -260,10 +254,10 @@ class PrivateTrainer:
         self.journal: Journal | None = None
         self._broken = False
         self._priced: tuple[int, float] | None = None
-        self._data_digest = ""
-        self.meter = opened_meter(
-            self.event, self.settings, self.key, early_stopping, account, _resumed_run
-        )
+        self._run_digest = ""
+        self.key.claim(again=_resumed is not None and _resumed.own_key)
+        run = None if _resumed is None else _resumed.account_run
+        self.meter = opened_meter(self.event, self.settings, self.key, early_stopping, account, run)
 
     @property
     def private(self) -> bool:
@@ -361,7 +355,8 @@ class PrivateTrainer:
         """Make ``steps`` steps, or all that are planned and left; return how many were made.
 
         Ends early where early stopping says so (then :attr:`stopped` is True). Saves the run if it
-        has a checkpoint folder.
+        has a checkpoint folder. When all steps are made and saved, the kept key is destroyed; a run
+        that its caller saves by hand keeps it until :meth:`close`.
 
         Raises
         ------
@@ -384,8 +379,8 @@ class PrivateTrainer:
                 self.progress(report)
         if self.checkpoint is not None and made:
             self.save(self.checkpoint)
-        if made and self.finished:
-            self._finish()
+        if made and self.finished and (self.checkpoint is not None or self.journal is None):
+            self._finish()  # else the caller saves, and closes the run when that is done
         return made
 
     def save(self, folder: Path | str) -> None:
@@ -393,13 +388,17 @@ class PrivateTrainer:
 
         The folder holds safetensors and JSON, all of it public or released, but for its part
         ``private/``, which is readable by the owner only: the noise key (unless the account keeps
-        it) and digests. Whoever has the key can take the noise off: never publish that part. Nor
-        go on from an older copy of the folder: its digests do not know what was given out since.
+        it) and digests. Whoever has the key can take the noise off: never publish that part.
+
+        A run has one folder, which it locks until :meth:`close` or :meth:`pause`. A copy of the
+        folder is known for one, and goes on with a new key and new noise; two snapshots of a whole
+        disk are not: never go on with both.
 
         Raises
         ------
         RecordError
-            If the folder cannot be written; what was saved before stays whole.
+            If the folder cannot be written (what was saved before stays whole), is in use, or is
+            not the one that the run was saved in before.
         ConfigError
             If the state of the optimiser or the scheduler could only be pickled.
         PrivacyError
@@ -438,24 +437,21 @@ class PrivateTrainer:
         Raises
         ------
         RecordError
-            If there is no whole checkpoint in ``folder``.
+            If there is no whole checkpoint in ``folder``, or the run is in use.
         ConfigError, DataError, ModelError
             If something given is not what the run was begun with.
         """
         folder = Path(folder)
-        saved = load_state(folder)
-        known = saved_options(saved, options)
-        name = saved.facts["meter"].get("account_run")
-        if (name is None) != (known.get("account") is None):
-            raise ConfigError(
-                f"Expected {'no account' if name is None else 'the account'} that the run was "
-                f"begun with, got {'one' if name is None else 'none'}. Give the same."
-            )
-        kept = kept_key(folder, known.get("account"), name)
-        key, lost = chosen_key(saved, kept, known.pop("key", None), known.pop("test_seed", None))
-        known.setdefault("checkpoint", folder)
-        trainer = cls(model, optimizer, loss, data, key=key, _resumed_run=name, **known)
-        restore(trainer, saved, folder, key_lost=lost)
+        load_state(folder)  # or an error, before anything is written there
+        journal = open_journal(folder)
+        try:
+            saved = load_state(folder)
+            known, key, how = begun_as(saved, folder, options)
+            trainer = cls(model, optimizer, loss, data, key=key, _resumed=how, **known)
+            restore(trainer, saved, folder, journal, own_key=how.own_key)
+        except BaseException:
+            journal.close()
+            raise
         return trainer
 
     def averaged(self) -> nn.Module:
@@ -511,9 +507,11 @@ class PrivateTrainer:
 
     def _inputs_digest(self) -> str:
         """Return a digest of all that a step's sum depends on besides the key."""
-        if not self._data_digest:
-            self._data_digest = data_fingerprint(self.rows, self.key).hex()
-        return inputs_digest(self.model, self.rule, self._data_digest)
+        if not self._run_digest:
+            rows = data_fingerprint(self.rows, self.key).hex()
+            settings = self.settings.to_json() | {"secure_noise": self.secure_noise}
+            self._run_digest = run_digest(rows, self.model, self.loss, settings)
+        return inputs_digest(self.model, self.rule, self._run_digest)
 
     def _released(
         self, before: Mapping[str, Any], watcher: DiagnosticHook | None
