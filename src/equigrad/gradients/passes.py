@@ -5,15 +5,18 @@ answers the questions. The model is left exactly as it was found, also after an 
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from equigrad.errors import ModelError
 from equigrad.gradients.arithmetic import exact_products
 from equigrad.gradients.axes import Axes
+from equigrad.gradients.calling import call_model
 from equigrad.gradients.checks import module_findings, per_record_loss, record_losses, refuse
 from equigrad.gradients.checks.total import SumCheck
 from equigrad.gradients.layers import LAYERS, DecomposedRule, LayerRule, Rule
@@ -25,6 +28,8 @@ __all__ = ["Inputs", "PerSamplePass", "per_sample_gradients"]
 
 Loss = Callable[[Any, Any], Tensor]
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
+
+_MOST_TRIES = 5
 
 
 class PerSamplePass:
@@ -43,9 +48,10 @@ class PerSamplePass:
     parameters
         Names of the parameters to take gradients of; by default all that require gradients.
     check
-        In the first call, hold the sum of the records' gradients to what ordinary
-        back-propagation gives, which costs that call one more run of the model. It notices a
-        parameter that is used outside its layer, such as ``F.linear(x, table.weight)``.
+        In the first call that allows it, hold the sum of the records' gradients to what ordinary
+        back-propagation gives, which costs one more run of the model. It notices a parameter that
+        is used outside its layer, such as ``F.linear(x, table.weight)``. A batch with a record
+        that is not finite allows no comparison; after five such batches there is a warning.
 
     Raises
     ------
@@ -77,7 +83,7 @@ class PerSamplePass:
         self.workspace = Workspace(workspace_bytes)
         self._names = None if parameters is None else list(parameters)
         self._latest: PerSampleGradients | None = None
-        self._unchecked = check
+        self._unchecked, self._tries = check, 0
         self._modules: list[nn.Module] = []
         self._state: list[tuple[object, ...]] = []
         self._resolved: tuple[dict[str, nn.Parameter], list[tuple[str, nn.Module, Rule]]]
@@ -113,7 +119,8 @@ class PerSamplePass:
             return PerSampleGradients(wanted, [], like.detach().new_zeros(0), None)
         check = None
         if self._unchecked:
-            check = SumCheck(lambda: self._losses(inputs, targets, size)[0], wanted)
+            leaves = (*self.model.parameters(), *_tensors((inputs, targets)))
+            check = SumCheck(lambda: self._losses(inputs, targets, size)[0], wanted, leaves)
         self.workspace.release()
         self._axes.look(self.model, [(name, module) for name, module, _ in rules], inputs, size)
         tape = Tape(
@@ -130,9 +137,22 @@ class PerSamplePass:
         )
         self._latest = result
         if check is not None:
-            check.compare(result)
-            self._unchecked = False
+            self._judge(check, result)
         return result
+
+    def _judge(self, check: SumCheck, result: PerSampleGradients) -> None:
+        """Compare sums; if the batch does not allow it, the next one will be tried."""
+        self._unchecked = not check.compare(result)
+        self._tries += 1
+        if self._unchecked and self._tries == _MOST_TRIES:
+            warnings.warn(
+                f"Expected to hold the records' gradients to ordinary ones, got {self._tries} "
+                "batches that do not allow it: some record is not finite, or the model's "
+                "randomness cannot be repeated. Every step now runs the model twice. Clean the "
+                "data, or pass check=False if the model is known to be fine.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def _losses(
         self,
@@ -143,7 +163,7 @@ class PerSamplePass:
     ) -> tuple[Tensor, Any]:
         """Run the model, watched or plain; return the ``(B,)`` losses and its output."""
         with watching or contextlib.nullcontext():
-            outputs = _call(self.model, inputs)
+            outputs = call_model(self.model, inputs)
         return record_losses(self.loss(outputs, targets), size), outputs
 
     def _resolve(self) -> tuple[dict[str, nn.Parameter], list[tuple[str, nn.Module, Rule]]]:
@@ -286,11 +306,10 @@ def _replaced(tape: Tape, module: nn.Module, rule: DecomposedRule, name: str) ->
             module.__dict__["forward"] = own
 
 
-def _call(model: nn.Module, inputs: Inputs) -> Any:
-    """Call the model with a tensor, positional or keyword inputs."""
-    if isinstance(inputs, Tensor):
-        return model(inputs)
-    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+def _tensors(tree: Any) -> list[Tensor]:
+    """Return all tensors in nested inputs or targets."""
+    given = dict(tree) if isinstance(tree, Mapping) else tree
+    return [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
 
 
 def _batch_size(inputs: Inputs) -> int:

@@ -103,6 +103,7 @@ class Tape:
 
     def call(self, layer: str) -> int:
         """Return the number of this call of a layer within the pass; to be asked once per call."""
+        _require_recording(layer)
         number = self._calls[layer]
         self._calls[layer] += 1
         return number
@@ -166,9 +167,12 @@ class Tape:
         Raises
         ------
         ModelError
-            The batch axis does not have B entries.
+            The batch axis does not have B entries, or the layer runs with gradients off.
         """
-        if not self._open or not output.requires_grad:
+        if not self._open:
+            return output
+        _require_recording(layer)
+        if not output.requires_grad:
             return output
         if output.ndim <= batch_axis or output.shape[batch_axis] != self.size:
             raise ModelError(
@@ -203,6 +207,20 @@ class Tape:
                     b = b.reshape(mark.shape)
                     pieces.extend(mark.make(_batch_first(b, mark.batch_axis)))
         return pieces
+
+
+def _require_recording(layer: str) -> None:
+    """Raise ``ModelError`` if the layer runs where autograd sees nothing.
+
+    Its parameters are wanted. With reentrant checkpointing they would have gradients that come
+    from a second, hidden run; without, the layer is meant to stay as it is.
+    """
+    if not torch.is_grad_enabled():
+        raise ModelError(
+            f"Expected layer {layer!r}, whose parameters are trained, to run with gradients on, "
+            "got them switched off. Pass use_reentrant=False to the checkpoint around it, or set "
+            "requires_grad_(False) on what is meant to stay as it is."
+        )
 
 
 def _source(output: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ The pass sees parameters only through their layers. A weight that is also used b
 a gradient that is wrong without a sign of it; here is the sign.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,33 +28,34 @@ class SumCheck:
         the random generators is put back, so that the pass that follows draws the same.
     parameters
         Those to compare, by name.
+    leaves
+        All tensors that a backward pass may leave a gradient in; theirs are put back.
     """
 
     def __init__(
-        self, losses: Callable[[], Tensor], parameters: Mapping[str, nn.Parameter]
+        self,
+        losses: Callable[[], Tensor],
+        parameters: Mapping[str, nn.Parameter],
+        leaves: Iterable[Tensor],
     ) -> None:
         self._parameters = dict(parameters)
         with torch.random.fork_rng(devices=_devices(parameters)), torch.enable_grad():
             found = losses()
             self._losses = found.detach()
-            self._gradients: tuple[Tensor | None, ...] = (None,) * len(parameters)
-            if found.requires_grad:
-                self._gradients = torch.autograd.grad(
-                    found.sum(), list(parameters.values()), allow_unused=True
-                )
+            self._gradients = _gradients(found, list(parameters.values()), leaves)
 
-    def compare(self, grads: PerSampleGradients) -> None:
+    def compare(self, grads: PerSampleGradients) -> bool:
         """Raise ``ModelError`` unless the unweighted sum of ``grads`` is that gradient.
 
         Differences are measured against the sum of the norms, so that records that cancel each
-        other do no harm. Not judged: a batch with a record that is not finite, and a model whose
-        two runs gave different losses, since its randomness could not be repeated.
+        other do no harm. Return False if there was no judging: a record is not finite, or the two
+        runs gave different losses, since the model's randomness could not be repeated.
         """
         coarse = max(_TOLERANCE.get(p.dtype, _COARSE) for p in self._parameters.values())
         if not bool(grads.finite.all()) or not torch.allclose(
             grads.losses, self._losses, rtol=coarse, atol=coarse
         ):
-            return
+            return False
         sums = grads.weighted_sum(torch.ones_like(grads.losses))
         size = float(grads.norms.detach().sum())
         wrong = []
@@ -69,6 +70,31 @@ class SumCheck:
                 f"other sums for {', '.join(wrong)}. Use these parameters only by calling the "
                 "layers that own them, not by themselves."
             )
+        return True
+
+
+def _gradients(
+    losses: Tensor, parameters: Sequence[Tensor], leaves: Iterable[Tensor]
+) -> list[Tensor | None]:
+    """Return what ordinary training takes for the gradients of the summed losses.
+
+    By a plain backward pass: gradients asked for by name miss what reentrant checkpointing hides.
+    Where hooks act on every gradient that is left in a parameter, they are asked for by name.
+    """
+    if not losses.requires_grad:
+        return [None] * len(parameters)
+    held = {id(leaf): leaf for leaf in (*parameters, *leaves) if leaf.is_leaf}
+    if any(getattr(leaf, "_post_accumulate_grad_hooks", None) for leaf in held.values()):
+        return list(torch.autograd.grad(losses.sum(), parameters, allow_unused=True))
+    before = [(leaf, leaf.grad) for leaf in held.values()]
+    try:
+        for leaf, _ in before:
+            leaf.grad = None
+        losses.sum().backward()  # type: ignore[no-untyped-call] # PyTorch's own
+        return [parameter.grad for parameter in parameters]
+    finally:
+        for leaf, gradient in before:
+            leaf.grad = gradient
 
 
 def _devices(parameters: Mapping[str, nn.Parameter]) -> list[torch.device]:
