@@ -161,7 +161,7 @@ def _learned(
     ]
     trouble: Exception | None = None
     for cut in (batched, batched[:1]):
-        few = [x.detach()[order.to(x.device)] if i in cut else x for i, x in enumerate(leaves)]
+        few = [_taken(x, order) if i in cut else x for i, x in enumerate(leaves)]
         shapes: dict[str, list[dict[Place, Shape]]] = {}
         try:
             _run(model, layers, tree_unflatten(few, spec), shapes)
@@ -170,6 +170,12 @@ def _learned(
         else:
             return _Known(rows, shapes)
     return _Known(rows, {}, trouble)
+
+
+def _taken(tensor: Tensor, order: Tensor) -> Tensor:
+    """Return some rows of a tensor, as differentiable as it is: models may look."""
+    rows = tensor.detach()[order.to(tensor.device)]
+    return rows.requires_grad_(tensor.requires_grad)
 
 
 def _run(
