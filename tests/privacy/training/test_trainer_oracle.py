@@ -167,6 +167,7 @@ def test_an_empty_batch_is_a_step_with_noise() -> None:
     assert len(report.noisy_counts) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Expected to hold the records' gradients:RuntimeWarning")
 def test_non_finite_rows_add_nothing() -> None:
     x, y, g = rows()
 

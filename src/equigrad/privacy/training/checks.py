@@ -15,11 +15,10 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from equigrad.errors import ConfigError, DataError, ModelError
+from equigrad.gradients.calling import call_model, evaluating
 from equigrad.privacy.training.rows import (
     Inputs,
     Rows,
-    call_model,
-    evaluating,
     map_inputs,
     tensors_of,
 )

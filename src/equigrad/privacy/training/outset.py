@@ -3,33 +3,28 @@
 Neighbours: :mod:`.trainer` begins with these, :mod:`.checks` and :mod:`.settings` judge the rest.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from equigrad.errors import ModelError, PrivacyError
-from equigrad.gradients import check_per_sample
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.account_meter import AccountMeter
 from equigrad.privacy.training.meter import LocalMeter, Meter
-from equigrad.privacy.training.rows import Rows, to_device
 from equigrad.privacy.training.settings import Settings
 from equigrad.privacy.training.stopping import EarlyStopping
 
 __all__ = [
-    "check_model",
     "new_key",
     "opened_meter",
     "plain_sgd",
     "training_device",
 ]
-
-_PROBED = 8
 
 
 def new_key(key: NoiseKey | None, test_seed: int | None) -> NoiseKey:
@@ -68,17 +63,6 @@ def plain_sgd(optimizer: Optimizer) -> bool:
     return type(optimizer) is torch.optim.SGD and not any(
         group.get(name) for group in optimizer.param_groups for name in names
     )
-
-
-def check_model(
-    model: nn.Module, loss: Callable[[Any, Any], Tensor], rows: Rows, device: torch.device
-) -> None:
-    """Refuse a model or a loss whose rows have no gradients of their own."""
-    if len(rows) < 2:  # the probe replaces one row and watches the others
-        check_per_sample(model)
-        return
-    inputs, targets = rows.take(torch.arange(min(_PROBED, len(rows))))
-    check_per_sample(model, to_device(inputs, device), loss, targets.to(device))
 
 
 def opened_meter(

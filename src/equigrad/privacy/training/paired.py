@@ -17,9 +17,10 @@ from torch.optim import Optimizer
 
 from equigrad._validate import positive, positive_int
 from equigrad.errors import PrivacyError
+from equigrad.gradients.calling import call_model
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.release import isolated_torch_generator, seed_torch
-from equigrad.privacy.training.rows import Rows, call_model, to_device
+from equigrad.privacy.training.rows import Rows, to_device
 from equigrad.privacy.training.sampling import poisson_rows
 from equigrad.privacy.training.settings import Settings
 from equigrad.privacy.training.trainer import PrivateTrainer

@@ -6,15 +6,13 @@ the run's own key. Neighbours: :mod:`.sampling` draws row numbers, :mod:`.checks
 values before anything is charged.
 """
 
-import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -31,9 +29,6 @@ __all__ = [
     "Inputs",
     "Rows",
     "as_rows",
-    "call_model",
-    "data_digest",
-    "evaluating",
     "loader_rate",
     "map_inputs",
     "slice_inputs",
@@ -148,6 +143,8 @@ def as_rows(data: object, groups: object = None) -> Rows:
     if isinstance(data, tuple | list):
         return _tensor_rows(tuple(data), groups)
     if isinstance(data, Dataset) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        if not _length(data):
+            raise DataError("Expected a data set with rows, got an empty one.")
         labels = _labels(groups, _length(data))
         return DatasetRows(data, collate, _item_groups(data) if labels is None else labels)
     raise DataError(
@@ -184,25 +181,6 @@ def loader_rate(loader: DataLoader[Any]) -> float:
     )
 
 
-def call_model(model: nn.Module, inputs: Inputs) -> Any:
-    """Return the model's outputs for a tensor, positional or keyword inputs."""
-    if isinstance(inputs, Tensor):
-        return model(inputs)
-    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode and every module back into its own."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
 def map_inputs(inputs: Inputs, function: Callable[[Tensor], Tensor]) -> Inputs:
     """Return ``inputs`` with ``function`` applied to each tensor."""
     if isinstance(inputs, Tensor):
@@ -227,19 +205,6 @@ def tensors_of(inputs: Inputs) -> list[Tensor]:
     if isinstance(inputs, Tensor):
         return [inputs]
     return list(inputs.values()) if isinstance(inputs, Mapping) else list(inputs)
-
-
-def data_digest(rows: Rows, size: int = 65536) -> str:
-    """Return the SHA-256 over shapes, types and values of all rows and group labels."""
-    total = hashlib.sha256()
-    for inputs, targets in rows.chunks(size):
-        for tensor in [*tensors_of(inputs), targets]:
-            plain = tensor.detach().cpu().contiguous()
-            total.update(f"{plain.dtype} {tuple(plain.shape[1:])};".encode())
-            total.update(plain.view(torch.uint8).numpy().tobytes() if plain.dim() else b"")
-    if rows.groups is not None:
-        total.update(rows.groups.numpy().tobytes())
-    return total.hexdigest()
 
 
 def _tensor_rows(parts: tuple[Any, ...], groups: object) -> TensorRows:

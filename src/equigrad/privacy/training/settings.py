@@ -5,8 +5,8 @@ Neighbour: :mod:`.trainer`, which runs by them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from equigrad._validate import choice, in_range, positive, positive_int
@@ -17,7 +17,7 @@ from equigrad.privacy.clipping import CLIPPING_RULES, ClippingRule
 if TYPE_CHECKING:
     from equigrad.privacy.training.stopping import EarlyStopping
 
-__all__ = ["Settings", "made_rule", "resolve"]
+__all__ = ["Settings", "calibrated", "declared", "made_rule"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def made_rule(rule: ClippingRule | str, options: Mapping[str, Any] | None) -> Cl
         ) from error
 
 
-def resolve(
+def declared(
     *,
     n_rows: int,
     rule: ClippingRule,
@@ -113,10 +113,9 @@ def resolve(
     max_physical: int | None,
     max_logical_batch: int | None,
     noise_coordinates: int = 0,
-    looks: "EarlyStopping | None" = None,
     noiseless: bool = False,
 ) -> Settings:
-    """Check and complete the settings, and bind ``rule`` to them.
+    """Check and complete the settings, all but the noise for a target, and bind ``rule`` to them.
 
     Raises
     ------
@@ -137,45 +136,54 @@ def resolve(
             f"Expected a clipping rule that is private, got {rule.describe()}. This setting is "
             "there to compare numbers; choose the rule's default."
         )
-    known: dict[str, Any] = {
-        "n_rows": n_rows,
-        "sampling_rate": rate,
-        "public_batch_size": size,
-        "steps": total,
-        "delta": float(delta),
-        "counts": _counts(rule),
-        "target_epsilon": target_epsilon,
-        "accountant": accountant,
-        "max_physical": physical,
-        "max_logical_batch": max_logical_batch,
-        "noise_coordinates": noise_coordinates and noise_coordinates + rule.n_counts,
-    }
-    if noise_multiplier is None:
-        spent = None if looks is None else looks.planned(total, seeded=False)
-        sigma = _calibrated(known, [] if spent is None else [spent])
-    elif noise_multiplier == 0 and noiseless:
-        sigma = 0.0
-    else:
-        sigma = float(positive("noise_multiplier", noise_multiplier))
-    return Settings(noise_multiplier=sigma, **known)
-
-
-def _calibrated(known: Mapping[str, Any], spent: Sequence[PrivacyEvent]) -> float:
-    """Return the sigma with which all planned steps and ``spent`` keep to the target."""
-    cut = known["max_logical_batch"]
-    found = calibrate_noise(
-        positive("target_epsilon", known["target_epsilon"]),
-        known["delta"],
-        known["sampling_rate"],
-        known["steps"],
-        counts=known["counts"],
-        accountant=known["accountant"],
-        spent=spent,
-        max_logical_batch=cut,
-        dataset_size=None if cut is None else known["n_rows"],
-        noise_coordinates=known["noise_coordinates"],
+    sigma = 0.0  # until it is calibrated
+    if target_epsilon is not None:
+        positive("target_epsilon", target_epsilon)
+    elif noise_multiplier or not noiseless:
+        sigma = float(positive("noise_multiplier", noise_multiplier or 0.0))
+    return Settings(
+        n_rows=n_rows,
+        sampling_rate=rate,
+        public_batch_size=size,
+        steps=total,
+        delta=float(delta),
+        noise_multiplier=sigma,
+        counts=_counts(rule),
+        target_epsilon=target_epsilon,
+        accountant=accountant,
+        max_physical=physical,
+        max_logical_batch=max_logical_batch,
+        noise_coordinates=noise_coordinates and noise_coordinates + rule.n_counts,
     )
-    return found.sigma
+
+
+def calibrated(settings: Settings, looks: "EarlyStopping | None") -> Settings:
+    """Return the settings with the noise with which all steps and looks keep to the target.
+
+    This takes seconds, so it comes after all that could be refused.
+
+    Raises
+    ------
+    ConfigError
+        If no noise does.
+    """
+    if settings.target_epsilon is None:
+        return settings
+    spent = None if looks is None else looks.planned(settings.steps, seeded=False)
+    cut = settings.max_logical_batch
+    found = calibrate_noise(
+        settings.target_epsilon,
+        settings.delta,
+        settings.sampling_rate,
+        settings.steps,
+        counts=settings.counts,
+        accountant=settings.accountant,
+        spent=[] if spent is None else [spent],
+        max_logical_batch=cut,
+        dataset_size=None if cut is None else settings.n_rows,
+        noise_coordinates=settings.noise_coordinates,
+    )
+    return replace(settings, noise_multiplier=found.sigma)
 
 
 def _rate(n_rows: int, rate: float | None, size: float | None) -> tuple[float, float]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from equigrad._validate import choice, in_range, positive, positive_int
+from equigrad.gradients.calling import call_model, evaluating
 from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.noise import NoiseKey, count_mechanism
 from equigrad.privacy.training.journal import release_digest
-from equigrad.privacy.training.rows import Rows, as_rows, call_model, evaluating, to_device
+from equigrad.privacy.training.rows import Rows, as_rows, to_device
 
 if TYPE_CHECKING:
     from equigrad.privacy.training.trainer import PrivateTrainer

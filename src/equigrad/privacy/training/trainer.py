@@ -42,18 +42,23 @@ from equigrad.privacy.training.digests import inputs_digest, run_digest
 from equigrad.privacy.training.journal import Journal, release_digest
 from equigrad.privacy.training.keeping import data_fingerprint, forget_key
 from equigrad.privacy.training.outset import (
-    check_model,
     new_key,
     opened_meter,
     plain_sgd,
     training_device,
 )
 from equigrad.privacy.training.persistence import open_journal, restore, save
+from equigrad.privacy.training.probing import (
+    check_model,
+    check_rows_apart,
+    modes_of,
+    refuse_other_modes,
+)
 from equigrad.privacy.training.release import NoisyRelease, ReleaseMaker
 from equigrad.privacy.training.reports import DiagnosticHook, SeededEpsilon, StepReport
 from equigrad.privacy.training.resuming import Resumed, begun_as
 from equigrad.privacy.training.rows import as_rows, loader_rate
-from equigrad.privacy.training.settings import made_rule, resolve
+from equigrad.privacy.training.settings import calibrated, declared, made_rule
 from equigrad.privacy.training.stopping import EarlyStopping
 
 __all__ = ["PrivateTrainer"]
@@ -134,7 +139,8 @@ class PrivateTrainer:
     checkpoint, checkpoint_every
         Folder to save the run in, and the steps between saves (100). Saved at the end, too.
     check_data
-        Look through all rows for NaN, infinity and impossible labels before the first charge.
+        Look through all rows for NaN, infinity and impossible labels before the first charge. (A
+        few rows are always tried: the model, the loss and the data set must keep them apart.)
 
     Raises
     ------
@@ -196,12 +202,12 @@ class PrivateTrainer:
         if isinstance(data, DataLoader) and sampling_rate is None and public_batch_size is None:
             sampling_rate = loader_rate(data)
         self.rows = as_rows(data, groups)
-        declared = check_groups(self.rows.groups, n_groups, needed=self.rule.needs_groups)
+        known_groups = check_groups(self.rows.groups, n_groups, needed=self.rule.needs_groups)
         size = sum(p.numel() for p in self.parameters.values())
-        self.settings = resolve(
+        settings = declared(
             n_rows=len(self.rows),
             rule=self.rule,
-            n_groups=declared,
+            n_groups=known_groups,
             delta=delta,
             sampling_rate=sampling_rate,
             public_batch_size=public_batch_size,
@@ -213,13 +219,16 @@ class PrivateTrainer:
             max_physical=max_physical,
             max_logical_batch=max_logical_batch,
             noise_coordinates=size if secure_noise else 0,
-            looks=early_stopping,
             noiseless=not self.key.private,
         )
         warn_large_delta(delta, len(self.rows), stacklevel=3)
         if check_data:
             check_rows(self.rows, model, loss)
-            check_model(model, loss, self.rows, self.device)
+        typical = min(settings.public_batch_size, settings.max_physical)
+        check_rows_apart(self.rows, typical)
+        check_model(model, loss, self.rows, self.device, typical)
+        self._modes = modes_of(model)
+        self.settings = calibrated(settings, early_stopping)
         self.secure_noise = secure_noise
         self.releases = ReleaseMaker(
             model,
@@ -234,7 +243,7 @@ class PrivateTrainer:
         )
         self.record_loss = per_record_loss(loss)
         self.stopping: EarlyStopping | None = early_stopping
-        self.n_groups, self.account_label = declared, account_label
+        self.n_groups, self.account_label = known_groups, account_label
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.checkpoint_every = positive_int("checkpoint_every", checkpoint_every)
         self.average = (
@@ -319,13 +328,15 @@ class PrivateTrainer:
         BudgetExceededError
             Before any row is drawn, if nothing is left; the run is unchanged.
         ModelError
-            If a parameter holds a gradient (it may be un-noised), or the parameters are no longer
-            finite (which the released model shows to anybody).
+            If a parameter holds a gradient (it may be un-noised), a module is in another mode than
+            at the start, or the parameters are no longer finite (which the released model shows to
+            anybody).
         PrivacyError
             If an earlier step broke off halfway.
         """
         self._require_whole()
         refuse_gradients(self.parameters)
+        refuse_other_modes(self.model, self._modes)
         rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
         watcher = self.diagnostics
         if watcher is not None and not watcher.due(self.steps_done):
