@@ -11,6 +11,7 @@ from equigrad.errors import ModelError
 from equigrad.gradients.arithmetic import exact_products
 from equigrad.gradients.grouping import grouped, matched
 from equigrad.gradients.pieces import Piece, accumulation
+from equigrad.gradients.pieces.rounding import lifted
 from equigrad.gradients.plan import LayerPlan, plan_of
 
 __all__ = ["LayerPlan", "PerSampleGradients"]
@@ -69,7 +70,10 @@ class PerSampleGradients:
 
         In float32 or better. A record whose loss, activations, gradient or norm is not finite has
         norm infinity. Norms are never too small by cancellation: those taken by Gram matrices are
-        lifted by a bound on their rounding error, some 1e-7 to 1e-4 of the norm.
+        lifted by a bound on their rounding error, some 1e-7 to 1e-4 of the norm, and where sums
+        over positions may round otherwise than the norm, by a bound on that (proved in
+        :func:`~equigrad.gradients.pieces.rounding.slack_of_sums`): a record clipped to C by its
+        norm releases at most ``C (1 + 2^-17)``.
         """
         if self._norms is None:
             self._norms = self._compute_norms()
@@ -86,19 +90,23 @@ class PerSampleGradients:
         """Add the squared norms of all pieces, guard them, and silence non-finite records."""
         with self._quiet():
             square = accumulation(torch.zeros_like(self.losses))
-            lift = torch.zeros_like(square)
+            lift, slack = torch.zeros_like(square), torch.zeros_like(square)
             for _, piece in self._pieces():
                 square = square + piece.squared_norms().to(square.dtype)
                 size = piece.cancellation()
                 if size is not None:
                     lift = lift + _GUARD[size.dtype] * size.detach().to(lift.dtype).square()
+                share = piece.slack()
+                if share is not None:
+                    slack = slack + share.detach().to(slack.dtype).square()
             square = square.clamp_min(0) + lift
-            bad = ~(torch.isfinite(square) & torch.isfinite(self.losses))
+            bad = ~(torch.isfinite(square + slack) & torch.isfinite(self.losses))
             tiny = _TINY[square.dtype]
             square = torch.where((square > 0) & (square < tiny), tiny, square)
             # The root has no slope at 0: a record without gradient gets slope 0.
             zero = square == 0
             norms = torch.where(zero, 0, torch.where(zero, 1, square).sqrt())
+            norms = lifted(norms, slack.sqrt())
             if bool(bad.any()):
                 norms = torch.where(bad, torch.inf, norms)
                 for _, piece in self._pieces():

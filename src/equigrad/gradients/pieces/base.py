@@ -115,6 +115,18 @@ class Piece(ABC):
         """
         return None
 
+    def magnitude(self) -> Tensor:
+        """Return ``(B,)`` bounds on the sum of the norms of the terms that add up to the rows."""
+        return self.squared_norms().sqrt()
+
+    def slack(self) -> Tensor | None:
+        """Return ``(B,)`` bounds on how far a record's share of a sum may exceed its norm.
+
+        To be asked after the norms. None says that sums are made of the very rows that the norms
+        were taken of.
+        """
+        return None
+
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Return ``sum_i weights_i g_i``, of ``shape``; ``weights (B,)``."""
         total: Tensor | None = None

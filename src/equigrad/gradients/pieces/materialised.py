@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from equigrad.gradients.pieces.base import Piece
+from equigrad.gradients.pieces.rounding import slack_of_sums
 from equigrad.gradients.workspace import Workspace
 
 __all__ = ["MixedPiece", "RowsPiece"]
@@ -79,6 +80,15 @@ class MixedPiece(Piece):
         if total is None:
             raise ValueError("Expected at least one piece, got none. Leave the parameter out.")
         return total
+
+    def magnitude(self) -> Tensor:
+        """Return the sum of the parts' bounds."""
+        return torch.stack([piece.magnitude() for piece in self.pieces]).sum(0)
+
+    def slack(self) -> Tensor | None:
+        """Return what rounding may add: the parts' sums are added up, not their rows."""
+        terms = self.positions + len(self.pieces)
+        return slack_of_sums(terms, self.magnitude(), routes=2)
 
     def _widened(self, piece: Piece, at: slice) -> Tensor:
         """Return the piece's rows, with zeros where its view does not reach."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from equigrad.gradients.pieces.base import Piece, accumulation, vecdot
+from equigrad.gradients.pieces.rounding import slack_of_sums
 from equigrad.gradients.pieces.shared import Grams, SharedGrams, grams
 from equigrad.gradients.workspace import Workspace
 
@@ -102,6 +103,19 @@ class OuterPiece(Piece):
             return None
         return self._grams()[1] if self._sizes is None else self._sizes
 
+    def magnitude(self) -> Tensor:
+        """Return ``|a_i||b_i|``."""
+        return _lengths(self.a) * _lengths(self.b)
+
+    def slack(self) -> Tensor | None:
+        """Return what rounding may add to a sum over positions."""
+        if self.way == "product":
+            return None
+        sizes = self.cancellation()
+        if sizes is not None:
+            return slack_of_sums(self.positions, sizes, routes=1)
+        return slack_of_sums(self.positions, self.magnitude(), routes=2)
+
     def _grams(self) -> Grams:
         """Return squared norms from Gram matrices, and what may cancel in them."""
         if self._shared is not None:
@@ -175,6 +189,12 @@ class OuterPiece(Piece):
         a = torch.cat([use.a for use in uses], dim=1)
         b = torch.cat([use.b for use in uses], dim=1)
         return OuterPiece(self.parameter, a, b, self.workspace, view=self.view, layer=self.layer)
+
+
+def _lengths(tensor: Tensor) -> Tensor:
+    """Return each record's Frobenius norm, without slope."""
+    lengths: Tensor = torch.linalg.vector_norm(tensor.detach(), dim=(1, 2))
+    return lengths
 
 
 def _norms(tensor: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The piece of a convolution's kernel: outer products of patches and output gradients."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import grad as kernel_gradients
 
 from equigrad.gradients.pieces.base import Piece, accumulation, row_squares, vecdot
+from equigrad.gradients.pieces.rounding import slack_of_sums
 from equigrad.gradients.workspace import Workspace
 
 __all__ = ["Geometry", "PatchPiece"]
@@ -43,6 +45,17 @@ class Geometry:
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
+
+    def overlap(self, kernel: torch.Size) -> int:
+        """Return a bound on the number of patches that one number of the input is part of.
+
+        Of the kernel's places along an axis, every ``stride / gcd(stride, dilation)``-th fits.
+        """
+        spaced = (
+            math.ceil(k / (s // math.gcd(s, d)))
+            for k, s, d in zip(kernel, self.stride, self.dilation, strict=True)
+        )
+        return math.prod(spaced)
 
     def summed(self, a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
         """Return the gradient at a kernel of ``shape``, summed over the records."""
@@ -205,6 +218,25 @@ class PatchPiece(Piece):
         if self.way != "gram":
             return None
         return self._gram_norms()[1] if self._sizes is None else self._sizes
+
+    def magnitude(self) -> Tensor:
+        """Return ``|p_i||b_i|`` with all patches of record i, or a bound on it."""
+        a = torch.linalg.vector_norm(self.a.detach().flatten(1), dim=1)
+        b = torch.linalg.vector_norm(self.b.detach().flatten(1), dim=1)
+        size: Tensor = a * b * math.sqrt(self.geometry.overlap(self.parameter.shape[2:]))
+        return size
+
+    def slack(self) -> Tensor | None:
+        """Return what rounding may add to a sum over positions; kept rows are summed as they are.
+
+        Over groups the bound is that of one sum: their parts of a, b and the rows are disjoint.
+        """
+        if self._kept is not None:
+            return None
+        sizes = self.cancellation()
+        if sizes is not None:
+            return slack_of_sums(self.positions, sizes, routes=1)
+        return slack_of_sums(self.positions, self.magnitude(), routes=2)
 
     def _gram_norms(self) -> tuple[Tensor, Tensor]:
         """Return squared norms from Gram matrices over positions, and what may cancel in them."""

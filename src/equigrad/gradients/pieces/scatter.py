@@ -2,11 +2,13 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from equigrad.gradients.pieces.base import Piece, accumulation, row_squares, vecdot
+from equigrad.gradients.pieces.rounding import slack_of_sums
 from equigrad.gradients.workspace import Workspace
 
 __all__ = ["ScatterPiece"]
@@ -71,6 +73,7 @@ class ScatterPiece(Piece):
         """Zero the marked records."""
         self.b = self.b.masked_fill(bad[:, None, None], 0)
 
+    @cached_property
     def _sorted(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return ids in order, which of them are new, and every position's place among the new.
 
@@ -84,13 +87,34 @@ class ScatterPiece(Piece):
 
     def squared_norms(self) -> Tensor:
         """Return ``(B,)`` squared norms after adding up equal ids."""
-        _, _, places = self._sorted()
+        _, _, places = self._sorted
         step = self.workspace.chunk(2 * self.b[0].numel(), self.size, self.b)
         parts = []
         for start in range(0, self.size, step):
             at = slice(start, start + step)
             parts.append(row_squares(self._added(at, places[at], self.positions)))
         return torch.cat(parts)
+
+    def magnitude(self) -> Tensor:
+        """Return the norm of what the looked-up rows get if nothing cancels, or a bound on it."""
+        return self._repeats()[1]
+
+    def slack(self) -> Tensor | None:
+        """Return what rounding may add where an id occurs more than once."""
+        repeats, sizes = self._repeats()
+        return slack_of_sums(repeats, torch.where(repeats > 1, sizes, 0), routes=2)
+
+    def _repeats(self) -> tuple[Tensor, Tensor]:
+        """Return ``(B,)`` m, how often one id occurs with a gradient, and ``sqrt(m) |b_i|``.
+
+        With S_v the sum of |b_t| over the m_v positions of id v, ``sum_v S_v^2`` is at most
+        ``sum_v m_v sum_t |b_t|^2 <= m |b|^2``.
+        """
+        lengths = torch.linalg.vector_norm(self.b.detach(), dim=2)
+        counts = torch.zeros_like(lengths)
+        counts.scatter_add_(1, self._sorted[2], (lengths > 0).to(lengths.dtype))
+        repeats = counts.amax(1) if counts.shape[1] else counts.sum(1)
+        return repeats, repeats.sqrt() * torch.linalg.vector_norm(lengths, dim=1)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Return ``sum_i w_i g_i``, ``(V, O)``."""
@@ -127,7 +151,7 @@ class ScatterPiece(Piece):
 
     def _entries(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return record, id and added-up gradient ``(E, O)`` of every record's different ids."""
-        ordered, first, places = self._sorted()
+        ordered, first, places = self._sorted
         added = self._added(slice(0, self.size), places, self.positions)
         record, _ = first.nonzero(as_tuple=True)
         place = (first.long().cumsum(1) - 1)[first]
