@@ -21,6 +21,7 @@ from equigrad.privacy.noise import (
     batch_cap,
     count_mechanism,
     normals,
+    rows_in_one_sum,
     summation_error,
 )
 from equigrad.privacy.noise.grid import grid_step
@@ -34,7 +35,7 @@ def fast(sigma=1.3, clip=0.7):
 
 
 def rounded(sigma=1.3, clip=0.7, batch=256.0):
-    return GaussianMechanism(sigma, clip, public_batch_size=batch)
+    return GaussianMechanism(sigma, clip, sum_error=summation_error(batch, 64))
 
 
 def fits_normal(draws, deviation):
@@ -100,7 +101,7 @@ from equigrad.privacy.noise import GaussianMechanism, NoiseKey
 torch.set_num_threads(int(sys.argv[1]))
 key, total = NoiseKey.test(11), torch.linspace(-1, 1, 235_147)
 for secure in (False, True):
-    mechanism = GaussianMechanism(1.0, 1.0, secure=secure, public_batch_size=256)
+    mechanism = GaussianMechanism(1.0, 1.0, secure=secure, sum_error=0.001)
     noisy = mechanism.add_(total.clone(), key, 9)
     print(hashlib.sha256(noisy.numpy().tobytes()).hexdigest())
 """
@@ -236,12 +237,21 @@ def test_rounding_cannot_part_two_sums_by_more_than_the_corrected_bound():
 def test_the_noise_makes_up_for_rounding():
     mechanism = rounded(2.0, 3.0, 256.0)
     assert batch_cap(256) == 416
-    assert summation_error(256) == 416 * 2**-17
-    want = 2 * (3 * (1 + 416 * 2**-17) + mechanism.step * 10)
+    assert summation_error(256, 64) == 416 * 2**-17 + 2**-40
+    want = 2 * (3 * (1 + 416 * 2**-17 + 2**-40) + mechanism.step * 10)
     assert mechanism.deviation(100) == pytest.approx(want, rel=1e-15)
     assert fast(2.0, 3.0).deviation(100) == 6.0
-    exact = GaussianMechanism(2.0, 3.0, exact_sum=True)
+    exact = GaussianMechanism(2.0, 3.0)
     assert 6.0 < exact.deviation(100) < 6.0001
+
+
+def test_rows_of_one_sum_keep_the_error_small():
+    for batch in (1.0, 20.0, 256.0, 1000.0):
+        rows = rows_in_one_sum(batch, 10**6)
+        assert summation_error(batch, rows) < 2**-5.5 + 1e-9
+        assert rows <= batch_cap(batch)
+    assert rows_in_one_sum(1e6, 10**6) == 64
+    assert rows_in_one_sum(256.0, 16) == 16
 
 
 def test_parts_of_a_query_are_corrected_for_the_whole():
@@ -265,7 +275,7 @@ def test_sums_far_beyond_the_grid_are_cut_and_nan_is_refused():
 def test_without_noise_the_sum_stays():
     total = torch.linspace(-1, 1, 10)
     for secure in (True, False):
-        off = GaussianMechanism(0.0, 1.0, secure=secure, public_batch_size=8)
+        off = GaussianMechanism(0.0, 1.0, secure=secure)
         assert torch.equal(off.release(total, KEY, 1), total)
         assert torch.equal(off.add_(total.clone(), KEY, 1), total)
         assert off.step == 0.0
@@ -304,8 +314,8 @@ def test_what_an_event_keeps():
         (lambda: GaussianMechanism(math.nan, 1.0, secure=False), "noise_multiplier"),
         (lambda: GaussianMechanism(math.inf, 1.0, secure=False), "noise_multiplier"),
         (lambda: GaussianMechanism(1.0, 0.0, secure=False), "sensitivity"),
-        (lambda: GaussianMechanism(1.0, 1.0), "public_batch_size"),
-        (lambda: GaussianMechanism(1.0, 1.0, public_batch_size=-3), "public_batch_size"),
+        (lambda: GaussianMechanism(1.0, 1.0, sum_error=-0.1), "sum_error"),
+        (lambda: GaussianMechanism(1.0, 1.0, sum_error=math.nan), "sum_error"),
         (lambda: count_mechanism(0.0, 1.0), "count_noise"),
         (lambda: count_mechanism(1.0, 0.0), "count_sensitivity"),
         (lambda: fast().release(torch.zeros(3).half(), KEY, 1), "float32 or float64"),

@@ -94,8 +94,9 @@ class Augmented(Dataset[Any]):
     [lambda: float(torch.rand(())), lambda: np.random.rand(), random.random],  # noqa: NPY002
 )
 def test_augmented_rows_are_rows(draw: Callable[[], float]) -> None:
+    data = as_rows(Augmented(draw))
     states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    check_rows_apart(as_rows(Augmented(draw)), 30)
+    check_rows_apart(data, 30)
     assert torch.equal(states[0], torch.get_rng_state())
     assert np.array_equal(states[1], np.random.get_state()[1])  # noqa: NPY002
     assert states[2] == random.getstate()

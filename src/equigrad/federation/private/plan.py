@@ -19,7 +19,13 @@ from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.accounting.calibrate import calibrate_noise
 from equigrad.privacy.accounting.plan import most_steps
 from equigrad.privacy.clipping import ClippingRule
-from equigrad.privacy.noise import FAST_FORM, ROUNDED_FORM, GaussianMechanism, batch_cap
+from equigrad.privacy.noise import (
+    FAST_FORM,
+    ROUNDED_FORM,
+    GaussianMechanism,
+    rows_in_one_sum,
+    summation_error,
+)
 
 _PHYSICAL = 1024
 
@@ -103,14 +109,12 @@ class PrivacyPlan:
         The rounded form adds a little more noise than ``sigma C``, which makes up for the rounding
         of float32 sums (see :mod:`equigrad.privacy.training.release`).
         """
-        cap = batch_cap(self.expected_batch)
-        rows = min(self.physical_rows, cap, max(64, math.floor(2**17.5 / cap)))
-        error = rows * cap * 2.0**-23 if self.secure else 0.0
+        rows = rows_in_one_sum(self.expected_batch, self.physical_rows)
         return GaussianMechanism(
             self.event.noise_multiplier,
-            rule.sensitivity * (1 + error),
+            rule.sensitivity,
             secure=self.secure,
-            exact_sum=True,
+            sum_error=summation_error(self.expected_batch, rows),
         )
 
     def noise_variance(self, lr: float, n_params: int) -> float:

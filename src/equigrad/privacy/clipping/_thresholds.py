@@ -2,16 +2,25 @@
 
 import math
 
+from torch import Tensor
+
 from equigrad._validate import in_range, positive
 from equigrad.errors import ConfigError
 
-__all__ = ["check_bounds", "check_loaded", "geometric_step"]
+__all__ = ["check_bounds", "check_loaded", "geometric_step", "geometric_steps"]
+
+# exp(700) is near the largest double: beyond it only the clamp can be the answer.
+_MOST = 700.0
 
 
 def geometric_step(value: float, exponent: float, low: float, high: float) -> float:
     """Return ``value * exp(exponent)`` clamped to ``[low, high]``, for any finite exponent."""
-    # exp(700) is near the largest double: beyond it only the clamp can be the answer.
-    return min(max(value * math.exp(min(max(exponent, -700.0), 700.0)), low), high)
+    return min(max(value * math.exp(min(max(exponent, -_MOST), _MOST)), low), high)
+
+
+def geometric_steps(values: Tensor, exponents: Tensor, low: float, high: float) -> Tensor:
+    """Return :func:`geometric_step` of each of ``values (K,)`` with its exponent."""
+    return (values * exponents.clamp(-_MOST, _MOST).exp()).clamp(low, high)
 
 
 def check_bounds(name: str, value: float, low: float, high: float) -> tuple[float, float, float]:

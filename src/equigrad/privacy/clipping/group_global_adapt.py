@@ -8,7 +8,7 @@ from torch import Tensor
 
 from equigrad._validate import in_range, positive
 from equigrad.errors import ConfigError
-from equigrad.privacy.clipping._thresholds import check_bounds
+from equigrad.privacy.clipping._thresholds import check_bounds, geometric_steps
 from equigrad.privacy.clipping.base import CLIPPING_RULES, ClippingRule, given_groups
 
 __all__ = ["GroupGlobalAdapt"]
@@ -128,10 +128,12 @@ class GroupGlobalAdapt(ClippingRule):
         return counted - self.exceed * torch.bincount(groups, minlength=self.n_groups).double()
 
     def _update(self, noisy_counts: Tensor) -> None:
-        # exp(700) is near the largest double: beyond it only the clamp can be the answer.
-        exponent = (self.rate * noisy_counts / self.public_batch_size).clamp(-700.0, 700.0)
-        moved = self._bound() * exponent.exp()
-        self.thresholds = moved.clamp(self.threshold_min, self.threshold_max)
+        self.thresholds = geometric_steps(
+            self._bound(),
+            self.rate * noisy_counts / self.public_batch_size,
+            self.threshold_min,
+            self.threshold_max,
+        )
 
     def _of_rows(self, norms: Tensor, groups: Tensor | None) -> Tensor:
         return self._bound().to(norms.device)[given_groups(groups)]

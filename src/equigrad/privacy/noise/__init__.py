@@ -10,6 +10,7 @@ from equigrad.privacy.noise.gaussian import (
     GaussianMechanism,
     batch_cap,
     count_mechanism,
+    rows_in_one_sum,
     summation_error,
 )
 from equigrad.privacy.noise.key import STREAMS, KeyStream, NoiseKey
@@ -29,5 +30,6 @@ __all__ = [
     "batch_cap",
     "count_mechanism",
     "normals",
+    "rows_in_one_sum",
     "summation_error",
 ]

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from equigrad._validate import in_range, positive
-from equigrad.errors import ConfigError
 from equigrad.privacy.noise.grid import add_plain, add_rounded, grid_step
 from equigrad.privacy.noise.key import KeyStream, NoiseKey
 from equigrad.privacy.noise.normals import Array, normal_blocks
@@ -23,6 +22,7 @@ __all__ = [
     "GaussianMechanism",
     "batch_cap",
     "count_mechanism",
+    "rows_in_one_sum",
     "summation_error",
 ]
 
@@ -32,6 +32,9 @@ ROUNDED_FORM = "rounded on a public grid"
 """Name of the secure form in records."""
 
 EXACT_SUM_ERROR = 2.0**-40
+"""Bound on the relative error of sums that are formed in float64."""
+
+_ROUNDING = 2.0**17.5
 
 
 def batch_cap(public_batch_size: float) -> int:
@@ -40,12 +43,31 @@ def batch_cap(public_batch_size: float) -> int:
     return math.ceil(size + 10 * math.sqrt(size))
 
 
-def summation_error(public_batch_size: float) -> float:
+def rows_in_one_sum(public_batch_size: float, most: int) -> int:
+    """Return how many rows to add up in one float32 sum, ``most`` at the most.
+
+    The sums are then added up in float64. So many that :func:`summation_error` is at most
+    ``2^-5.5`` (2.2 %), or 64 of them for huge batches.
+    """
+    cap = batch_cap(public_batch_size)
+    return min(most, cap, max(64, math.floor(_ROUNDING / cap)))
+
+
+def summation_error(public_batch_size: float, rows: int) -> float:
     """Return kappa, a bound on the relative error of float32 sums, for the secure form.
 
-    ``2^-17 * batch_cap(L)`` covers float32 sums of at most 64 rows that are added up in float64.
+    A float32 sum of m rows errs by at most ``m 2^-24`` of the sum of their sizes, so a batch of at
+    most ``cap`` rows moves by at most ``m * cap * 2^-24 * C``, and two neighbouring sums by twice
+    that. A drawn batch of more than ``batch_cap(L)`` rows needs smaller sums in proportion.
+
+    Parameters
+    ----------
+    public_batch_size
+        L.
+    rows
+        m, the rows in one float32 sum.
     """
-    return 2.0**-17 * batch_cap(public_batch_size)
+    return rows * batch_cap(public_batch_size) * 2.0**-23 + EXACT_SUM_ERROR
 
 
 @dataclass(frozen=True)
@@ -65,7 +87,9 @@ class GaussianMechanism:
                                                                       rounding inside the sampler
                                                                       (2^-25 of a step); rounding
                                                                       in the forward pass that
-                                                                      depends on the batch's shape
+                                                                      depends on the batch's shape,
+                                                                      and among the positions or
+                                                                      pixels of one row
     =====================  =========================================  ===========================
 
     For the cut tails of the secure form add ``(1 + e^epsilon) * d * T * 2^-64`` to delta, for d
@@ -80,29 +104,20 @@ class GaussianMechanism:
         Bound > 0 on the L2 norm of what one added or removed row adds to the sum.
     secure
         The rounded form, else the fast one.
-    public_batch_size
-        Public expected batch size L, from which the secure form bounds the rounding of float32
-        sums (:func:`summation_error`).
-    exact_sum
-        The sum was formed in float64, or exactly; then no batch size is needed.
+    sum_error
+        Bound >= 0 on the relative error of the sum before noise, for which the secure form makes
+        up: :func:`summation_error` for float32 sums; by default that of a sum in float64.
     """
 
     noise_multiplier: float
     sensitivity: float
     secure: bool = True
-    public_batch_size: float | None = None
-    exact_sum: bool = False
+    sum_error: float = EXACT_SUM_ERROR
 
     def __post_init__(self) -> None:
         in_range("noise_multiplier", self.noise_multiplier, 0, math.inf, right_open=True)
         positive("sensitivity", self.sensitivity)
-        if self.public_batch_size is not None:
-            positive("public_batch_size", self.public_batch_size)
-        if self.secure and self.public_batch_size is None and not self.exact_sum:
-            raise ConfigError(
-                "Expected public_batch_size for secure noise, got none. Give it, or say "
-                "exact_sum=True if the sum was formed in float64."
-            )
+        in_range("sum_error", self.sum_error, 0, 1)
 
     @property
     def form(self) -> str:
@@ -123,10 +138,7 @@ class GaussianMechanism:
         """
         if not self.secure:
             return self.noise_multiplier * self.sensitivity
-        error = EXACT_SUM_ERROR
-        if self.public_batch_size is not None and not self.exact_sum:
-            error = summation_error(self.public_batch_size)
-        bound = self.sensitivity * (1 + error) + self.step * math.sqrt(size)
+        bound = self.sensitivity * (1 + self.sum_error) + self.step * math.sqrt(size)
         return self.noise_multiplier * bound
 
     def release(
@@ -238,6 +250,4 @@ def count_mechanism(
     """
     positive("count_noise", count_noise)
     positive("count_sensitivity", count_sensitivity)
-    return GaussianMechanism(
-        count_noise / count_sensitivity, count_sensitivity, secure=secure, exact_sum=True
-    )
+    return GaussianMechanism(count_noise / count_sensitivity, count_sensitivity, secure=secure)

@@ -11,14 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from equigrad._validate import positive
-from equigrad.errors import ConfigError
-from equigrad.privacy.noise.gaussian import (
-    EXACT_SUM_ERROR,
-    FAST_FORM,
-    ROUNDED_FORM,
-    summation_error,
-)
+from equigrad._validate import in_range, positive
+from equigrad.privacy.noise.gaussian import EXACT_SUM_ERROR, FAST_FORM, ROUNDED_FORM
 from equigrad.privacy.noise.grid import add_plain, add_rounded, grid_step
 from equigrad.privacy.noise.key import KeyStream, NoiseKey
 
@@ -66,29 +60,20 @@ class LaplaceMechanism:
         Bound > 0 on the L1 norm of what one added or removed row adds to the statistic.
     secure
         The form rounded on a public grid, else the fast one.
-    public_batch_size
-        Public expected batch size, from which the secure form bounds the rounding of float32
-        sums.
-    exact_sum
-        The statistic was formed in float64, or exactly; then no batch size is needed.
+    sum_error
+        Bound >= 0 on the relative error of the statistic before noise, for which the secure form
+        makes up; by default that of a sum in float64.
     """
 
     noise_multiplier: float
     sensitivity: float
     secure: bool = True
-    public_batch_size: float | None = None
-    exact_sum: bool = False
+    sum_error: float = EXACT_SUM_ERROR
 
     def __post_init__(self) -> None:
         positive("noise_multiplier", self.noise_multiplier)
         positive("sensitivity", self.sensitivity)
-        if self.public_batch_size is not None:
-            positive("public_batch_size", self.public_batch_size)
-        if self.secure and self.public_batch_size is None and not self.exact_sum:
-            raise ConfigError(
-                "Expected public_batch_size for secure noise, got none. Give it, or say "
-                "exact_sum=True if the sum was formed in float64."
-            )
+        in_range("sum_error", self.sum_error, 0, 1)
 
     @property
     def form(self) -> str:
@@ -108,10 +93,8 @@ class LaplaceMechanism:
         """
         if not self.secure:
             return self.noise_multiplier * self.sensitivity
-        error = EXACT_SUM_ERROR
-        if self.public_batch_size is not None and not self.exact_sum:
-            error = summation_error(self.public_batch_size)
-        return self.noise_multiplier * (self.sensitivity * (1 + error) + self.step * size)
+        bound = self.sensitivity * (1 + self.sum_error) + self.step * size
+        return self.noise_multiplier * bound
 
     def release(
         self,

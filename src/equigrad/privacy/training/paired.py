@@ -19,7 +19,7 @@ from equigrad._validate import positive, positive_int
 from equigrad.errors import PrivacyError
 from equigrad.gradients.calling import call_model
 from equigrad.privacy.noise import NoiseKey
-from equigrad.privacy.training.release import isolated_torch_generator, seed_torch
+from equigrad.privacy.training.generators import isolated_torch_generator, seed_torch
 from equigrad.privacy.training.rows import Rows, to_device
 from equigrad.privacy.training.sampling import poisson_rows
 from equigrad.privacy.training.settings import Settings
@@ -72,9 +72,9 @@ class PairedTrainer:
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
         chunks = torch.split(batch, settings.max_physical) if batch.numel() else ()
-        with isolated_torch_generator():
+        with isolated_torch_generator(self._device):
             for number, chunk in enumerate(chunks):
-                seed_torch(self._key, nonce, number)
+                seed_torch(self._key, nonce, number, self._device)
                 inputs, targets = self._rows.take(chunk)
                 outputs = call_model(self.model, to_device(inputs, self._device))
                 losses = self._loss(outputs, targets.to(self._device))
