@@ -1,4 +1,4 @@
-"""Models, targets, losses, rules and accounts that do not go together: one clear error, no charge."""
+"""Models, targets, losses, rules and accounts that do not go together: clear errors, no charge."""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from training_cases import net, rows, trainer
 from equigrad.errors import ConfigError, DataError, ModelError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PrivateTrainer
+from equigrad.privacy.training.fitting import check_model_fits, check_targets_fit
+from equigrad.privacy.training.rows import as_rows
 
 X, Y, G = rows()
 
@@ -71,19 +73,21 @@ def test_a_loss_is_a_function_and_a_model_a_module() -> None:
 
 
 def test_a_trial_leaves_model_and_generators_as_they_were() -> None:
-    class Noisy(nn.Module):
+    class Counting(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layer = net()
             self.register_buffer("seen", torch.zeros(()))
 
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            outputs: torch.Tensor = self.layer(inputs + 0 * torch.rand(1))
+            self.seen += 1
+            outputs: torch.Tensor = self.layer(inputs + torch.rand(1))
             return outputs
 
-    model = Noisy()
-    state = torch.get_rng_state()
-    trainer(model)
+    model, state = Counting(), torch.get_rng_state()
+    cpu = torch.device("cpu")
+    check_model_fits(model, as_rows((X, Y)), cpu)
+    check_targets_fit(model, nn.CrossEntropyLoss(), as_rows((X, Y)), cpu)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(module.training for module in model.modules())
     assert float(model.seen) == 0.0

@@ -39,6 +39,11 @@ from equigrad.privacy.training.checks import (
     trainable,
 )
 from equigrad.privacy.training.digests import inputs_digest, run_digest
+from equigrad.privacy.training.fitting import (
+    check_kinds,
+    check_model_fits,
+    check_targets_fit,
+)
 from equigrad.privacy.training.journal import Journal, release_digest
 from equigrad.privacy.training.keeping import data_fingerprint, forget_key
 from equigrad.privacy.training.outset import (
@@ -188,6 +193,7 @@ class PrivateTrainer:
         check_data: bool = True,
         _resumed: Resumed | None = None,
     ) -> None:
+        check_kinds(model, loss, rule, account)
         self.model, self.optimizer, self.loss = model, optimizer, loss
         self.scheduler = scheduler
         self.scheduler_every = positive_int("scheduler_every", scheduler_every)
@@ -222,8 +228,10 @@ class PrivateTrainer:
             noiseless=not self.key.private,
         )
         warn_large_delta(delta, len(self.rows), stacklevel=3)
+        check_model_fits(model, self.rows, self.device)
         if check_data:
             check_rows(self.rows, model, loss)
+        check_targets_fit(model, loss, self.rows, self.device)
         typical = min(settings.public_batch_size, settings.max_physical)
         check_rows_apart(self.rows, typical)
         check_model(model, loss, self.rows, self.device, typical)
