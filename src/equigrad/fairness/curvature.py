@@ -18,10 +18,10 @@ from equigrad.fairness.rows import (
     CHUNK,
     PerRecordLoss,
     Rows,
-    evaluating,
     summed_loss,
     trainable,
 )
+from equigrad.gradients.calling import evaluating
 
 __all__ = ["EXACT_TRACE_UP_TO", "Curvature", "curvature"]
 

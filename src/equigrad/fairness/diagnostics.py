@@ -22,12 +22,12 @@ from equigrad.fairness.rows import (
     Inputs,
     PerRecordLoss,
     Rows,
-    evaluating,
     group_gradient,
     split_by_group,
 )
 from equigrad.fairness.series import DiagnosticSeries
 from equigrad.gradients import PerSampleGradients
+from equigrad.gradients.calling import evaluating
 
 __all__ = ["EVERY", "Diagnostics"]
 

@@ -5,22 +5,20 @@ Shared by ``curvature`` and ``diagnostics``; nothing here changes the model, its
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from equigrad.errors import ConfigError, DataError, ModelError
+from equigrad.gradients.calling import evaluating
 
 __all__ = [
     "CHUNK",
     "Inputs",
     "PerRecordLoss",
     "Rows",
-    "evaluating",
     "group_gradient",
     "split_by_group",
     "summed_loss",
@@ -135,18 +133,6 @@ def group_gradient(
                     held += grad
     n = len(rows)
     return total / n, {name: held / n for name, held in zip(parameters, sums, strict=True)}
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Set every module to evaluation mode, and back to its own mode afterwards."""
-    modes: dict[Any, bool] = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def trainable(model: nn.Module) -> dict[str, Tensor]:

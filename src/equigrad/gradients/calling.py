@@ -48,5 +48,6 @@ def buffers_kept(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
         with torch.no_grad():
             for module, name, buffer, version, content in kept:
                 module._buffers[name] = buffer
-                if buffer._version != version:
+                # Batch norms change their statistics without a trace in the version.
+                if buffer._version != version or not torch.equal(buffer, content):
                     buffer.copy_(content)

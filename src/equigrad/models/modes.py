@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["evaluating", "preserved", "set_training_mode"]
+from equigrad.gradients.calling import buffers_kept, evaluating
+
+__all__ = ["preserved", "set_training_mode"]
 
 
 def set_training_mode(model: nn.Module, frozen: Iterable[nn.Module]) -> None:
@@ -17,26 +18,7 @@ def set_training_mode(model: nn.Module, frozen: Iterable[nn.Module]) -> None:
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` into evaluation mode and restore every module's own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def preserved(model: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+def preserved(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Restore modes and buffers of ``model`` afterwards; yields copies of the buffers."""
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with evaluating(model):
-        try:
-            yield buffers
-        finally:
-            with torch.no_grad():
-                for name, buffer in model.named_buffers():
-                    if name in buffers:
-                        buffer.copy_(buffers[name])
+    with buffers_kept(model) as buffers, evaluating(model):
+        yield buffers

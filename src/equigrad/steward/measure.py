@@ -1,5 +1,6 @@
 """How well a model serves the test records, group by group."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,21 @@ from torch import nn
 from torch.nn import functional
 
 from equigrad.fairness import GroupMetrics, group_metrics
-from equigrad.models.modes import evaluating
+from equigrad.gradients.calling import evaluating
 from equigrad.steward.material import Material
 
-__all__ = ["EVERYBODY", "measure", "metrics_of"]
+__all__ = ["EVERYBODY", "every_so_many", "measure", "metrics_of"]
 
 EVERYBODY = "all records"
 """The one group of a training without a sensitive attribute; tables leave it out."""
 
 _BATCH = 2048
+_MEASUREMENTS = 20
+
+
+def every_so_many(steps: int) -> int:
+    """Return after how many steps each a training of so many is measured: about 20 times."""
+    return max(1, math.ceil(steps / _MEASUREMENTS))
 
 
 def measure(model: nn.Module, material: Material) -> GroupMetrics:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from equigrad.federation.party.spec import Records
-from equigrad.models.modes import evaluating
+from equigrad.gradients.calling import evaluating
 
 __all__ = ["evaluate"]
 
