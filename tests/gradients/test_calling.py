@@ -23,7 +23,8 @@ def test_modes_come_back_one_by_one_also_after_an_exception():
         with evaluating(model):
             return 1 / any(module.training for module in model.modules())
 
-    pytest.raises(ZeroDivisionError, fail)
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert [module.training for module in model.modules()] == [True, True, False]
 
 
