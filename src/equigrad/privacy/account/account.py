@@ -42,12 +42,14 @@ class PrivacyAccount(Ledger):
     entry is ever changed or removed. What happened to the file outside is noticed where the hash
     chain shows it (see ``head``).
 
-    Use :meth:`open`. An account is a context manager.
+    Use :meth:`open`. An account is a context manager. Its copies are itself; pickled, it is the
+    path of its file and what the file must be, so other processes charge the same file, and where
+    the file is not, whatever charges or asks raises ``PrivacyError``.
 
     Attributes
     ----------
     path, owner, epsilon, delta, accountant
-        The file, whose records they are, the limit, and the accountant that prices it.
+        The file (absolute), whose records they are, the limit, and the accountant that prices it.
     """
 
     @classmethod
@@ -91,7 +93,8 @@ class PrivacyAccount(Ledger):
             "accountant": accountant and choice("accountant", accountant, ACCOUNTANTS),
         }
         complete = owner is not None and epsilon is not None and delta is not None
-        store = Store(Path(path), timeout=positive("timeout", timeout), create=complete)
+        file = Path(path).absolute()  # the working directory may change while it is open
+        store = Store(file, timeout=positive("timeout", timeout), create=complete)
         if store.is_new:
             create_account(store, {**wanted, "accountant": accountant or "pld"})
         found = stored_limits(store, wanted)
@@ -228,7 +231,8 @@ class PrivacyAccount(Ledger):
 
     def close(self) -> None:
         """Close the file; another call opens it again."""
-        self._store.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,18 +1,21 @@
 """The entries of an account: read, checked and appended within transactions.
 
+A ledger is one door to one file. Copies of it are the same door; what is pickled is where the file
+lies and what it must be, so another process opens and checks the same file, when it first looks.
 Neighbours: ``account`` decides what is charged, ``state`` adds entries up, ``store`` keeps the
 file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from threading import Lock
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 
 from equigrad.errors import PrivacyError
 from equigrad.privacy.account.chain import Entry, first_link
-from equigrad.privacy.account.opening import read_entries
+from equigrad.privacy.account.opening import read_entries, stored_limits
 from equigrad.privacy.account.pricing import refuse_unless_fitting
 from equigrad.privacy.account.schema import entries as entries_table
 from equigrad.privacy.account.schema import head as head_table
@@ -41,13 +44,58 @@ class Ledger:
     def __init__(
         self, store: Store, owner: str, limit: tuple[float, float], accountant: str
     ) -> None:
-        self._store = store
+        self._opened: Store | None = store
+        self._opening = Lock()
+        self._timeout = store.timeout
         self.path = store.path
         self.owner = owner
         self.epsilon, self.delta = limit
         self.accountant = accountant
-        self._state = State(first_link(owner, *limit, accountant))
         self._last: StepCharge | None = None
+        self._forget()
+
+    def __copy__(self) -> Self:
+        """Return the account itself: two would be two views of one file."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the account itself, so that every copy of an estimator charges the same file."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return where the file lies and what it must be: no entry, no key, no connection."""
+        return {
+            "path": self.path,
+            "timeout": self._timeout,
+            "owner": self.owner,
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "accountant": self.accountant,
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Take over what :meth:`__getstate__` gave; the file is opened when it is needed."""
+        self.__dict__.update({k: v for k, v in kept.items() if k != "timeout"})
+        self._opened, self._opening, self._timeout = None, Lock(), kept["timeout"]
+        self._last = None
+        self._forget()
+
+    @property
+    def _store(self) -> Store:
+        """The file, opened again after unpickling; it is never made anew, which would forget."""
+        if self._opened is None:
+            with self._opening:
+                self._opened = self._opened or self._reopened()
+        return self._opened
+
+    def _reopened(self) -> Store:
+        """Return the file, checked as :meth:`PrivacyAccount.open` does."""
+        store = Store(self.path, timeout=self._timeout, create=False)
+        limits = ("owner", "epsilon", "delta", "accountant")
+        stored_limits(store, {name: getattr(self, name) for name in limits})
+        with store.transaction(write=False) as connection:
+            store.check_triggers(connection)
+        return store
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -52,7 +52,7 @@ class Store:
 
     def __init__(self, path: Path, *, timeout: float, create: bool) -> None:
         self.path = path
-        self._timeout = timeout
+        self.timeout = timeout
         self._lock = RLock()
         self._begin = "BEGIN IMMEDIATE"
         self._connection: Connection | None = None
@@ -109,7 +109,7 @@ class Store:
         """Move the log into the file and cut it to nothing, so that no deleted key stays in it."""
         with self._lock, self._explained():
             connection = self._connected()
-            deadline = time.monotonic() + self._timeout
+            deadline = time.monotonic() + self.timeout
             while self._checkpoint(connection) and time.monotonic() < deadline:
                 time.sleep(0.01)
 
@@ -143,7 +143,7 @@ class Store:
         """Return a new connection of the driver, set as the module's docstring says."""
         uri = f"{self.path.absolute().as_uri()}?mode=rw"
         driver = sqlite3.connect(
-            uri, uri=True, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            uri, uri=True, timeout=self.timeout, isolation_level=None, check_same_thread=False
         )
         driver.execute("PRAGMA synchronous = FULL")
         driver.execute("PRAGMA secure_delete = ON")
@@ -174,7 +174,7 @@ class Store:
     def _use_log(self) -> None:
         """Turn to the write-ahead log; SQLite does not wait here by itself."""
         driver = self._connected().connection.driver_connection
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self.timeout
         while driver is not None:
             try:
                 driver.execute("PRAGMA journal_mode = WAL")
@@ -196,7 +196,7 @@ class Store:
             if "locked" in cause or "busy" in cause:
                 raise PrivacyError(
                     f"Expected to write to the privacy account {self.path} within "
-                    f"{self._timeout:g} s, got a lock that another process holds. Wait for it."
+                    f"{self.timeout:g} s, got a lock that another process holds. Wait for it."
                 ) from error
             if "readonly" in cause or "unable to open" in cause or "full" in cause:
                 raise PrivacyError(
