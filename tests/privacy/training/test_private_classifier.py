@@ -10,13 +10,15 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import get_scorer, roc_auc_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from equigrad.errors import BudgetExceededError, ConfigError, DataError
+from equigrad.errors import BudgetExceededError, ConfigError, DataError, RegistryError
 from equigrad.privacy.account import PrivacyAccount
+from equigrad.privacy.clipping import CLIPPING_RULES
 from equigrad.privacy.training import PrivateClassifier
 
 # None is expected to fail. Two skip: with secret noise two fits differ on purpose
@@ -174,3 +176,60 @@ def test_it_lives_with_the_rest_of_scikit_learn() -> None:
     state = torch.get_rng_state()
     made(random_state=None).fit(X, y)
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("classes", [["yes", "no"], ("no", "yes"), np.array(["yes", "no"])])
+def test_classes_are_sorted_however_they_were_declared(classes: Any) -> None:
+    X, y, _ = table()
+    model = made(classes=classes).fit(X, y)
+    assert model.classes_.tolist() == ["no", "yes"]
+    alike = made(classes=["no", "yes"]).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), alike.predict_proba(X))
+    for scoring in ("roc_auc", "neg_log_loss"):
+        score = get_scorer(scoring)(model, X, y)
+        assert score == get_scorer(scoring)(made().fit(X, y), X, y)
+    assert get_scorer("roc_auc")(model, X, y) > 0.9
+    assert model.score(X, y) > 0.8
+
+
+def test_three_declared_classes_keep_their_places() -> None:
+    X, _, _ = table()
+    y = np.digitize(X[:, 0], [-0.5, 0.5]) * 10
+    model = made(classes=[20, 0, 10], epochs=20.0).fit(X, y)
+    assert model.classes_.tolist() == [0, 10, 20]
+    assert roc_auc_score(y, model.predict_proba(X), multi_class="ovr") > 0.8
+    assert model.score(X, y) > 0.6
+
+
+@pytest.mark.parametrize("classes", [["no", "yes", "no"], [["no", "yes"]], [None, "no", "yes"]])
+def test_classes_that_cannot_be_sorted_or_repeat(classes: Any) -> None:
+    X, y, _ = table()
+    with pytest.raises(DataError, match=r"Expected .*classes.*, got "):
+        made(classes=classes).fit(X, y)
+
+
+@pytest.mark.parametrize("rule", sorted(CLIPPING_RULES))
+def test_every_rule_has_a_bound_by_default(rule: str) -> None:
+    X, y, groups = table(100)
+    options = {"rule": rule, "groups": ["a", "b", "c"], "epochs": 1.0}
+    model = made(**options).fit(X, y, sensitive_features=groups)
+    assert model.events_[0].settings["clip"] == 1.0
+    tighter = made(rule_options={"clip": 0.3}, **options).fit(X, y, sensitive_features=groups)
+    assert tighter.events_[0].settings["clip"] == 0.3
+
+
+def test_other_options_leave_the_default_bound() -> None:
+    X, y, _ = table(100)
+    model = made(rule="global-adapt", rule_options={"threshold": 2.0}, epochs=1.0).fit(X, y)
+    assert model.events_[0].settings["clip"] == 1.0
+    assert model.events_[0].settings["threshold"] == 2.0
+    with pytest.raises(RegistryError, match="'flat'"):
+        made(rule="flatt").fit(X, y)
+    with pytest.raises(ConfigError, match="ClippingRule or a name, got None"):
+        made(rule=None).fit(X, y)
+
+
+def test_an_instance_of_a_rule_keeps_its_own_bound() -> None:
+    X, y, _ = table(100)
+    model = made(rule=CLIPPING_RULES["auto-s"](clip=0.2), epochs=1.0).fit(X, y)
+    assert model.events_[0].settings["clip"] == 0.2

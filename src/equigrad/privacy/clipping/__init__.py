@@ -7,6 +7,7 @@ Every rule turns gradient norms into weights, so that one row moves the weighted
 
 from equigrad.privacy.clipping.automatic import AutoS, AutoV
 from equigrad.privacy.clipping.base import CLIPPING_RULES, ClippingRule
+from equigrad.privacy.clipping.defaults import with_default_clip
 from equigrad.privacy.clipping.flat import Flat
 from equigrad.privacy.clipping.global_adapt import GlobalAdapt
 from equigrad.privacy.clipping.global_clip import Global
@@ -27,4 +28,5 @@ __all__ = [
     "GroupGlobalAdapt",
     "GroupScaled",
     "Quantile",
+    "with_default_clip",
 ]

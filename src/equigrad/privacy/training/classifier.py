@@ -21,7 +21,7 @@ from equigrad._validate import choice, positive, positive_ints
 from equigrad.errors import DataError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
-from equigrad.privacy.clipping import ClippingRule
+from equigrad.privacy.clipping import ClippingRule, with_default_clip
 from equigrad.privacy.training.reports import SeededEpsilon
 from equigrad.privacy.training.tables import Encoder, numeric_names, plain_frame
 from equigrad.privacy.training.trainer import PrivateTrainer
@@ -52,7 +52,8 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     noise_multiplier
         sigma, instead of a target epsilon.
     classes
-        All class labels, public; read from ``y`` if ``None``, which the statement then tells.
+        All class labels, in any order, public; read from ``y`` if ``None``, which the statement
+        then tells.
     bounds
         Public bounds of the numeric columns: one pair, a pair each, or a mapping by column name;
         values are cut to them and mapped to [-1, 1]. ``None`` takes values as they are.
@@ -67,8 +68,8 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     module
         ``(n_inputs, n_outputs) -> Module``, instead of ``hidden``.
     rule, rule_options
-        Clipping rule, see :class:`~equigrad.privacy.training.PrivateTrainer`; flat clipping at 1 by
-        default.
+        Clipping rule, see :class:`~equigrad.privacy.training.PrivateTrainer`; flat clipping by
+        default. A named rule that needs ``clip`` gets 1 where the options do not say it.
     optimizer, learning_rate
         ``"adam"`` or ``"sgd"``.
     epochs, batch_size
@@ -81,7 +82,7 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     Attributes
     ----------
     classes_
-        Class labels, sorted as declared.
+        Class labels, sorted, as all of scikit-learn expects them.
     model_
         The trained module.
     n_features_in_, feature_names_in_
@@ -248,8 +249,8 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             notes.append(_CLASSES_READ)
             self.classes_, numbers = np.unique(labels, return_inverse=True)
             return numbers.astype(np.int64)
-        self.classes_ = np.asarray(self.classes)
-        return _numbered(labels, list(self.classes), "classes")
+        self.classes_ = _sorted_classes(self.classes)
+        return _numbered(labels, self.classes_.tolist(), "classes")
 
     def _groups(
         self, sensitive: Any, n_rows: int, notes: list[str]
@@ -295,8 +296,8 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         """Return the trainer of this fit."""
         kind = _OPTIMIZERS[choice("optimizer", self.optimizer, _OPTIMIZERS)]
         options = self.rule_options
-        if options is None and self.rule == "flat":
-            options = {"clip": 1.0}
+        if isinstance(self.rule, str):
+            options = with_default_clip(self.rule, options)
         return PrivateTrainer(
             model,
             kind(model.parameters(), lr=positive("learning_rate", self.learning_rate)),
@@ -317,6 +318,21 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             account=self.account,
             account_label="private classifier",
         )
+
+
+def _sorted_classes(declared: Sequence[Any]) -> npt.NDArray[Any]:
+    """Return the declared classes, sorted: scikit-learn's scores number classes by that order."""
+    try:
+        found = np.asarray(declared)
+        ordered = np.unique(found)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"Expected classes of one kind, all numbers or all text, got {declared!r}. "
+            "Convert them, and the labels."
+        ) from error
+    if found.ndim != 1 or not found.size or len(ordered) < len(found):
+        raise DataError(f"Expected different classes, at least one, got {declared!r}.")
+    return ordered
 
 
 def _numbered(labels: npt.NDArray[Any], declared: list[Any], what: str) -> npt.NDArray[np.int64]:
