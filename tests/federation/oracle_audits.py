@@ -60,24 +60,26 @@ class OracleAudits:
         table: Statistics = {p: {"echo": 0.0, "clone": -1.0} for p in names}
         untested: dict[str, list[str]] = {"echo": [], "clones": [], "news": []}
         echoes = set()
+        heard = {p: Sent(sent[p].vector) for p in names}  # as it arrived: noise is part of it
+        merging = self.settings.clone_action == "merge"
+        copied = known.alike if merging else known.clones
         for p in names:
             reward = self.memory.rewards.get(p, np.zeros(self.size))
             product = float(sent[p].vector @ reward)
-            table[p]["echo"] = cosine(product, sent[p].square, float(reward @ reward))
-            if sent[p].variance > known.standard_error**2 * max(sent[p].square, 0.0):
+            table[p]["echo"] = cosine(product, heard[p].square, float(reward @ reward))
+            if clearness(sent[p]) < known.echo:
                 untested["echo"].append(p)
-            elif t >= 1 and table[p]["echo"] >= known.echo:
+            if t >= 1 and table[p]["echo"] >= known.echo:
                 echoes.add(p)
         clones, alike, unclear = [], set(), set()
         for p, q in combinations(names, 2):
-            like = cosine(float(sent[p].vector @ sent[q].vector), sent[p].square, sent[q].square)
+            product = float(sent[p].vector @ sent[q].vector)
+            like = cosine(product, heard[p].square, heard[q].square)
             for one in (p, q):
                 table[one]["clone"] = max(table[one]["clone"], like)
-            if not self._pair_testable(sent[p], sent[q]):
+            if clearness(sent[p]) * clearness(sent[q]) < copied:
                 unclear |= {p, q}
-                continue
-            merging = self.settings.clone_action == "merge"
-            if like >= (known.alike if merging else known.clones):
+            if like >= copied:
                 clones.append((p, q))
             if like >= known.alike:
                 alike |= {(p, q), (q, p)}
@@ -87,8 +89,8 @@ class OracleAudits:
         trusted_names = [p for p in names if p not in flagged | echoes | cloned]
         can = {}
         for p in names:
-            others = [sent[q] for q in trusted_names if q != p and (p, q) not in alike]
-            can[p] = self._news(p, sent, others, table[p])
+            others = [heard[q] for q in trusted_names if q != p and (p, q) not in alike]
+            can[p] = self._news(p, heard, others, table[p])
         streaks, stale = self._streaks(sent, flagged, table, can, untested)
         hits = [(p, "echo") for p in names if p in echoes or stale.get(p) == "echo"]
         hits += [(p, "clones") for p in names if p in cloned]
@@ -96,11 +98,6 @@ class OracleAudits:
         for p in names:
             table[p]["streak"] = streaks[p]
         return Audit(table, streaks, groups, hits, untested)
-
-    def _pair_testable(self, one: Sent, two: Sent) -> bool:
-        a, b = max(one.square, 0.0), max(two.square, 0.0)
-        spread = two.variance * a + one.variance * b + self.size * one.variance * two.variance
-        return spread <= self.thresholds.standard_error**2 * a * b
 
     def _news(
         self, p: str, sent: Mapping[str, Sent], others: Sequence[Sent], row: dict[str, float]
@@ -163,6 +160,13 @@ class OracleAudits:
             key for key in flags if t - flags[key]["last_hit"] >= self.settings.clear_after
         ]:
             del flags[key]
+
+
+def clearness(one: Sent) -> float:
+    """Return the cosine that an upload of this length has with a vector it noised itself."""
+    if one.variance == 0:
+        return 1.0
+    return math.sqrt(max(one.square, 0.0) / float(one.vector @ one.vector))
 
 
 def connected(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[list[str]]:

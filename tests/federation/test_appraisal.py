@@ -186,6 +186,36 @@ def test_declared_noise_is_taken_out_of_the_values() -> None:
     assert error < 0.5 * np.abs(blind.values.values - clean.values.values).sum() or error < 0.01
 
 
+@pytest.mark.parametrize("clones", ["flag", "merge"])
+def test_no_honest_party_is_shut_out_or_merged_because_of_its_noise(clones: Any) -> None:
+    """Corrected cosines, judged in the same way, would condemn somebody in some of these rounds."""
+    settings = replace(ROBUST, clone_action=clones)
+    deviation = 0.3 * np.sqrt(2)  # of the clean uploads' entries; their cosines are about 0.9
+    facts = ({"kind": "gaussian", "variance": deviation**2},) * 4
+    for seed in range(150):
+        draws = np.random.default_rng(seed)
+        clean = draws.standard_normal(60) + draws.standard_normal((4, 60)) / 3
+        before, noisy = clean + deviation * draws.standard_normal((2, 4, 60))
+        reward = before.mean(axis=0)
+        overlap, energy = np.tile(noisy @ reward, (4, 1)), np.full(4, reward @ reward)
+        seen = evidence(noisy, noise=facts, overlap=overlap, reward_energy=energy)
+        judged, _ = judge(seen, settings)
+        assert judged.excluded == ()
+        assert judged.audit.flags == ()
+        assert judged.audit.groups == ()
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0, 10.0])
+def test_a_copy_of_a_noised_upload_is_excluded_however_strong_the_noise(strength: float) -> None:
+    uploads = crowd(5) + strength * np.random.default_rng(3).standard_normal((5, D))
+    uploads[4] = uploads[2]
+    noise = {"kind": "gaussian", "variance": strength**2}
+    for declared in (noise, {}):
+        judged, _ = judge(evidence(uploads, gamma=None, noise=(*[noise] * 4, declared)))
+        assert judged.excluded == ("p2", "p4")
+        assert judged.audit.groups == (("p2", "p4"),)
+
+
 def test_noise_too_strong_to_tell_parties_apart_freezes_reputations() -> None:
     _, history = judge(evidence(crowd(4)))
     noise = np.random.default_rng(2).standard_normal((4, D))

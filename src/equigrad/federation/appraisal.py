@@ -97,10 +97,10 @@ def appraise(
     standing = _with_members(mixing, history.standing, evidence.members)
     noise, gram = _clean(evidence)
     caps = _caps(gram, evidence, settings, noise)
-    gram = gram * np.outer(caps, caps)
+    arrived, gram = evidence.gram * np.outer(caps, caps), gram * np.outer(caps, caps)
     noise = None if noise is None else noise.rescaled(caps)
     report, audits = check(
-        gram,
+        arrived,  # copies are told by cosines of vectors, never by estimates of them
         evidence.overlap * caps[None, :],
         evidence.reward_energy,
         history.audits,
@@ -118,7 +118,7 @@ def appraise(
     groups = _merged(report, valued) if merging else []
     members = membership(valued, groups)
     weights = _weights(evidence, standing, valued, keep, members, settings)
-    paid = gram if settings.pay_for == "signal" else evidence.gram * np.outer(caps, caps)
+    paid = gram if settings.pay_for == "signal" else arrived
     at = np.ix_(keep, keep)
     game = _game(gram[at], paid[at], weights, members, noise, keep, settings, generator)
     frozen = game.trust is not None and game.trust.level == "not trustworthy"

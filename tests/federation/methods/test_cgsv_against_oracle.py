@@ -165,22 +165,54 @@ def test_uploads_with_declared_noise_are_judged_alike(kind: str, pay_for: Any) -
     assert seen[4].caps["p4"] < 1
     assert seen[5].caps["p5"] < 1
     assert seen[1].audit.untested["news"] == list(NAMES[:7])
-    drowned = [v.audit.table["p6"]["echo"] for v in seen if "p6" in v.audit.untested["echo"]]
-    assert max(drowned) >= 1  # would be an echo if the noise were not what it is
+    hidden = [v.audit.table["p6"]["echo"] for v in seen if "p6" in v.audit.untested["echo"]]
+    assert 0.999 < max(hidden) < 1 - 1e-6  # an echo but for the noise: neither flagged nor cleared
+    assert not any(v.flags for v in seen)
 
 
-def test_copies_under_noise_are_merged_alike() -> None:
+def noised(scene: Scene, strength: float) -> Upload:
+    """Return an honest upload with noise of ``strength`` times its length, declared."""
+    variance = (strength * LENGTHS[scene.party] * scene.gamma) ** 2 / D
+    draws = np.random.default_rng([scene.t, NAMES.index(scene.party), 9])
+    upload = honest(scene) + np.sqrt(variance) * draws.standard_normal(D)
+    return upload.astype(np.float32), {"kind": "gaussian", "variance": variance}
+
+
+@pytest.mark.parametrize("strength", [0.1, 1.0])
+@pytest.mark.parametrize("clones", ["flag", "merge"])
+def test_copies_of_noised_uploads_are_found_alike(strength: float, clones: Any) -> None:
+    """p4 sends what p3 sends, noise and all; however strong the noise, a copy is a copy."""
+
     def plan(scene: Scene) -> Upload:
-        copied = replace(scene, party="p3") if scene.party == "p4" else scene
-        variance = (0.3 * LENGTHS[scene.party] * scene.gamma) ** 2 / D
-        noise = np.sqrt(variance) * scene.draws.standard_normal(D)
-        upload = (honest(copied) + noise).astype(np.float32)
-        return upload, {"kind": "gaussian", "variance": variance}
+        return noised(replace(scene, party="p3") if scene.party == "p4" else scene, strength)
+
+    both = SideBySide(replace(ROBUST, clone_action=clones, warmup=1), plan, rounds=4)
+    for t in range(4):
+        both.play(t, NAMES[:6])
+        assert both.verdicts[t].audit.groups == [["p3", "p4"]]
+        assert both.verdicts[t].audit.table["p3"]["clone"] == pytest.approx(1, abs=1e-6)
+        assert set(both.verdicts[t].flags) == {("p3", "clones"), ("p4", "clones")}
+
+
+def test_look_alikes_are_merged_as_far_as_noise_of_their_own_lets_them_alike() -> None:
+    """Equal updates, noise apart: merged while the uploads themselves are alike, not beyond."""
+
+    def plan(scene: Scene) -> Upload:
+        strength = 0.1 if scene.t < 2 else 0.5
+        upload = honest(replace(scene, party="p3"))
+        other, declared = noised(scene, strength)
+        if scene.party != "p4":
+            return other, declared
+        extra = np.sqrt(declared["variance"]) * scene.draws.standard_normal(D)
+        return (upload + extra).astype(np.float32), declared
 
     both = SideBySide(replace(ROBUST, clone_action="merge", warmup=1), plan, rounds=4)
     for t in range(4):
         both.play(t, NAMES[:6])
-        assert both.verdicts[t].audit.groups == [["p3", "p4"]]
+    groups = [verdict.audit.groups for verdict in both.verdicts]
+    assert groups == [[["p3", "p4"]], [["p3", "p4"]], [], []]
+    untested = [verdict.audit.untested["clones"] for verdict in both.verdicts]
+    assert untested[3] == list(NAMES[:6])
 
 
 def test_the_announced_bound_is_enforced_alike() -> None:

@@ -5,10 +5,11 @@ Neighbour of the contribution rules, which pay by direction and so pay an echo w
 federation acts on the flags.
 
 Limits: a party that mixes a little honest work into an echo passes; the third audit needs five
-rounds, whose rewards are gone by then, and is off below 1000 parameters; under declared noise an
-audit whose statistic is too uncertain says "not testable", never "clean". Where fewer than half of
-the parties bring anything new (one honest party against one that uploads noise, a majority of free
-riders, everybody converged) the third audit is silent.
+rounds, whose rewards are gone by then, and is off below 1000 parameters; under declared noise
+the first two find copies that were made noise and all, but whoever copies and adds noise of its
+own is out of their sight ("not testable", never "clean"), and the third says nothing. Where fewer
+than half of the parties bring anything new (one honest party against one that uploads noise, a
+majority of free riders, everybody converged) the third audit is silent.
 """
 
 from equigrad.contribution.audit.check import check

@@ -13,10 +13,11 @@ from equigrad._validate import positive_int, square_matrix
 from equigrad.contribution.audit.clones import clone_groups, pair_cosines
 from equigrad.contribution.audit.echo import echo_cosines
 from equigrad.contribution.audit.flags import AuditState, Flag, FlagKind
+from equigrad.contribution.audit.hidden import hidden_echoes, hidden_pairs
 from equigrad.contribution.audit.nothing_new import news
 from equigrad.contribution.audit.report import AuditReport
 from equigrad.contribution.audit.settings import AuditSettings
-from equigrad.contribution.noise import Noise, gram_spread
+from equigrad.contribution.noise import Noise
 
 __all__ = ["check"]
 
@@ -43,8 +44,10 @@ def check(
     Parameters
     ----------
     C
-        ``(n, n)`` inner products of the uploads that arrived (noise-corrected, where noise is
-        declared), those of parties excluded earlier included.
+        ``(n, n)`` inner products of the uploads as they arrived, those of parties excluded earlier
+        included; never corrected for declared noise. Only then is each statistic the cosine of
+        two vectors: a copy has 1, noise of one's own takes a party away from the others, and no
+        estimate's error looks like a copy.
     H
         ``(n, n)``, ``h_ij = <u_j, vbar_i>``: upload j against party i's last non-zero reward.
         ``None``: nobody has had a reward.
@@ -61,9 +64,10 @@ def check(
     n_params
         D, the length of the uploads.
     noise
-        What the parties declared, after any scaling of their uploads. Where the standard error of
-        a cosine is above ``settings.standard_error`` it is not tested; the third audit is not
-        testable at all under noise.
+        What the parties declared, after any scaling of their uploads. Changes no statistic and
+        stays no flag of the first two audits; it tells whom they cannot clear, since a copy that
+        carries noise of its own is no copy any more (``AuditReport.not_testable``). The third
+        audit is not testable at all under noise.
     repeat
         ``(n,)``, each upload's largest cosine with an earlier upload of the same party, of rounds
         after which its model has moved; 0 for none. ``None``: not measured.
@@ -89,12 +93,10 @@ def check(
     noise = None if noise is None or noise.silent else noise
 
     echo = echo_cosines(C, H, V)
-    echo_clear = _echo_clear(C, noise, settings)
-    echoes = (echo >= settings.echo) & echo_clear & (round_index >= 1)
+    echoes = (echo >= settings.echo) & (round_index >= 1)
 
     cosines = pair_cosines(C)
-    pair_clear = _pair_clear(C, noise, settings)
-    groups = clone_groups((cosines >= settings.clones) & pair_clear)
+    groups = clone_groups(cosines >= settings.clones)
     clones = np.zeros(len(names), dtype=np.bool_)
     clones[[i for group in groups for i in group]] = True
 
@@ -105,7 +107,7 @@ def check(
 
     flagged = state.flagged()
     before = np.array([name in flagged for name in names], dtype=np.bool_)
-    alike = (cosines >= settings.alike) & pair_clear
+    alike = cosines >= settings.alike
     alignment, new, testable = news(C, H, V, ~(before | echoes | clones | replays), alike)
     width = settings.width / float(np.sqrt(n_params))
     told = noise is None and n_params >= settings.least_params
@@ -138,8 +140,8 @@ def check(
         hits=hits,
         flags=following.flags,
         not_testable={
-            "echo": _named(names, ~echo_clear),
-            "clones": _named(names, np.asarray(~pair_clear).any(axis=1)),
+            "echo": _named(names, hidden_echoes(C, noise, settings.echo)),
+            "clones": _named(names, hidden_pairs(C, noise, settings.clones).any(axis=1)),
             "news": _named(names, ~testable),
         },
     )
@@ -187,26 +189,6 @@ def _checked(
     if not (np.isfinite(squares).all() and np.isfinite(products).all() and (squares >= 0).all()):
         raise ValueError("Expected H finite and V finite and >= 0, got other values in them.")
     return gram, np.where(squares[:, None] > 0, products, 0.0), squares
-
-
-def _echo_clear(C: Float64, noise: Noise | None, settings: AuditSettings) -> Bool:
-    """Return where the echo's standard error, ``sqrt(s2_i / C_ii)``, is small enough."""
-    squares = np.diagonal(C)
-    if noise is None:
-        return np.ones(squares.size, dtype=np.bool_)
-    limit = settings.standard_error**2 * squares
-    clear: Bool = (noise.variance == 0) | ((squares > 0) & (noise.variance <= limit))
-    return clear
-
-
-def _pair_clear(C: Float64, noise: Noise | None, settings: AuditSettings) -> Bool:
-    """Return where the pair's standard error, ``sqrt(Var(C_ij) / (C_ii C_jj))``, is small."""
-    squares = np.maximum(np.diagonal(C), 0.0)
-    if noise is None:
-        return np.ones(C.shape, dtype=np.bool_)
-    spread = gram_spread(C, noise)
-    limit = settings.standard_error**2 * np.outer(squares, squares)
-    return np.asarray((spread <= limit) | np.eye(squares.size, dtype=np.bool_))
 
 
 def _somebody_has_news(news: Float64, width: float) -> bool:

@@ -12,7 +12,11 @@ Float64 = npt.NDArray[np.float64]
 
 
 def pair_cosines(C: Float64) -> Float64:
-    """Return ``(n, n)`` cosines of the uploads; the diagonal is -1, so that nobody is its clone."""
+    """Return ``(n, n)`` cosines of the uploads; the diagonal is -1, so that nobody is its clone.
+
+    ``C`` holds the inner products of the uploads as they arrived. Of a matrix corrected for noise
+    the quotients are estimates, above 1 as easily as below: not a cosine to call a copy by.
+    """
     squares = np.diagonal(C)
     cosines = safe_cosine(C, squares[:, None], squares[None, :])
     np.fill_diagonal(cosines, -1.0)

@@ -22,7 +22,8 @@ def echo_cosines(C: Float64, H: Float64, V: Float64) -> Float64:
     Parameters
     ----------
     C
-        ``(n, n)`` inner products of the uploads.
+        ``(n, n)`` inner products of the uploads as they arrived: C, H and V must belong to the
+        same vectors, or the quotient is no cosine and may exceed 1.
     H
         ``(n, n)``, ``h_ij = <u_j, vbar_i>``.
     V

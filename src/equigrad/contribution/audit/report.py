@@ -35,8 +35,9 @@ class AuditReport:
     flags
         Every flag that is up after this round, absent parties' included.
     not_testable
-        For each audit (``echo``, ``clones``, ``news``) the parties on which it could not speak:
-        too much declared noise, too few parameters, nothing to compare with. They are not clean.
+        For each audit (``echo``, ``clones``, ``news``) the parties that it could not clear: a copy
+        would be hidden by declared noise, too few parameters, nothing to compare with. Without a
+        flag they are not clean; exact copies are flagged among them, too.
     """
 
     round_index: int

@@ -9,7 +9,7 @@ __all__ = ["AuditSettings"]
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """When an audit speaks.
+    """When an audit speaks; all cosines are those of uploads as they arrived, noise included.
 
     Attributes
     ----------
@@ -40,8 +40,6 @@ class AuditSettings:
         Rounds without a new hit after which a flag is cleared, >= 1.
     least_params
         Below this number of parameters the third audit is off (its threshold would be too wide).
-    standard_error
-        Largest standard error of a cosine, under declared noise, at which it is still tested.
 
     Raises
     ------
@@ -58,7 +56,6 @@ class AuditSettings:
     streak: int = 5
     clear_after: int = 10
     least_params: int = 1000
-    standard_error: float = 0.1
 
     def __post_init__(self) -> None:
         in_range("audit echo threshold", self.echo, 0, 1, left_open=True)
@@ -70,4 +67,3 @@ class AuditSettings:
         positive_int("audit streak", self.streak)
         positive_int("clear_after", self.clear_after)
         positive_int("audit least_params", self.least_params)
-        positive("audit standard error", self.standard_error)

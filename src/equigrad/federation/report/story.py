@@ -50,7 +50,7 @@ class Round:
     flags
         Audit flags that were up, each with ``party``, ``kind`` and its statistics.
     not_testable
-        By audit, the parties on which it could not speak.
+        By audit, the parties that it could not clear.
     excluded
         Parties that were valued but got and counted nothing.
     gram, gram_parties
