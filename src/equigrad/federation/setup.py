@@ -141,7 +141,7 @@ def prepare(config: RunConfig, source: str = "") -> Setup:
         )
     for spec in specs:
         spec.check(terms.settings)
-    specs = with_plans(config, specs, dealt, terms.size)
+    specs = with_plans(config, specs, dealt, terms.size, Source("run file", _toml(source)))
     plans = {spec.name: spec.plan for spec in specs if spec.plan is not None}
     if plans:
         check_private(model, specs[0])

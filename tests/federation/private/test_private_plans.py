@@ -89,6 +89,29 @@ def test_a_budget_below_one_round_is_refused() -> None:
         plan(noise_multiplier=0.6, epsilon=0.1)
 
 
+def test_parties_smaller_than_the_expected_batch_are_refused_by_name() -> None:
+    sizes = {spec.name: len(spec.train) for spec in prepare(private_config()).specs}
+    least = min(sizes.values())
+    fitting = prepare(private_config({"expected_batch": least})).plans
+    assert {plan.expected_batch for plan in fitting.values()} == {float(least)}
+    source = 'method = "cgsv"\n\n[privacy]\nunit = "record"\nexpected_batch = 27\n'
+    with pytest.raises(ConfigError) as caught:
+        prepare(private_config({"expected_batch": least + 1}), source)
+    message = str(caught.value)
+    assert message.startswith("run file, line 5: Expected privacy.expected_batch")
+    assert f"got {least + 1}" in message
+    assert f"Take {least} or less." in message
+    for name, size in sizes.items():
+        assert (f"{name!r} ({size} records)" in message) == (size == least)
+
+
+def test_the_batch_of_training_is_all_records_of_a_smaller_party() -> None:
+    changes = {"training": {"lr": 0.1, "batch_size": 1000}}
+    for spec in prepare(private_config(**changes)).specs:
+        assert spec.plan is not None
+        assert spec.plan.expected_batch == len(spec.train)
+
+
 def test_more_expected_than_there_are_records() -> None:
     made = plan(records=5)
     assert (made.event.sampling_rate, made.expected_batch, made.round_steps) == (1.0, 5.0, 1)
@@ -157,7 +180,7 @@ def test_variance_is_computed_from_the_mechanism_that_adds_the_noise(
             return super().add_(total, *args, **options)
 
     monkeypatch.setattr(release, "GaussianMechanism", Watched)
-    for batch in (8, 40):
+    for batch in (8, 20):
         setup = prepare(private_config({"expected_batch": batch, "noise_multiplier": 20.0}))
         spec = replace(setup.specs[0], account=tmp_path / f"{batch}.sqlite")
         agent = PartyAgent(spec)
@@ -172,8 +195,8 @@ def test_declared_noise_makes_squared_norms_unbiased(
     gamma: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One local step on all records: what bounding did to the noise is undone on average."""
-    changes = {"training": {"lr": 0.5, "batch_size": 8, "steps": 1}}
-    spec = prepare(private_config({"expected_batch": 1000}, **changes)).specs[0]
+    changes = {"training": {"lr": 0.5, "batch_size": 1000, "steps": 1}}
+    spec = prepare(private_config(**changes)).specs[0]
     agent = PartyAgent(replace(spec, account=Path("unused.sqlite")))
     seeds = iter(range(1000))
 

@@ -41,8 +41,8 @@ class PrivacyConfig(Section):
     expected_batch: int | None = Field(
         None,
         ge=1,
-        description="Expected records in one local step, a public number; default: "
-        "`training.batch_size`.",
+        description="Expected records in one local step, a public number, at most the records of "
+        "every party; default: `training.batch_size`, or all records of a smaller party.",
     )
     accountant: Literal["pld", "rdp"] = Field(
         "pld", description="How the cost of all steps is added up; rdp is looser and faster."

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from equigrad.errors import ConfigError, ModelError
+from equigrad.federation.config.problems import Source
 from equigrad.federation.config.schema import PartyConfig, RunConfig
 from equigrad.federation.dealing import Dealt
 from equigrad.federation.party.spec import PartySpec
@@ -28,18 +29,26 @@ __all__ = ["check_private", "private_notes", "start_facts", "with_plans"]
 
 
 def with_plans(
-    config: RunConfig, specs: Sequence[PartySpec], dealt: Dealt, n_params: int
+    config: RunConfig,
+    specs: Sequence[PartySpec],
+    dealt: Dealt,
+    n_params: int,
+    source: Source | None = None,
 ) -> tuple[PartySpec, ...]:
     """Return the parties with their plans; as they are where the run is not private.
+
+    ``source`` is the run file, to name the line of a setting that does not suit a party.
 
     Raises
     ------
     ConfigError
-        If a party's budget cannot be met, or the groups of the clipping rule do not exist.
+        If a party's budget cannot be met, it has fewer records than are expected in a step, or the
+        groups of the clipping rule do not exist.
     """
     privacy = config.privacy
     if not privacy.private:
         return tuple(specs)
+    _check_batch(privacy.expected_batch, specs, source or Source())
     groups = None
     if privacy.groups is not None:
         groups = declared_groups(privacy.groups, dealt.parties, dealt.test)
@@ -54,6 +63,21 @@ def with_plans(
         numbers = None if groups is None else group_numbers(groups, dealt.parties[spec.name])
         planned.append(replace(spec, plan=plan, groups=numbers))
     return tuple(planned)
+
+
+def _check_batch(batch: int | None, specs: Sequence[PartySpec], source: Source) -> None:
+    """Refuse an expected batch that a party cannot have: cut, it would be another setting."""
+    if batch is None:
+        return
+    small = {spec.name: len(spec.train) for spec in specs if len(spec.train) < batch}
+    if small:
+        listed = [f"{name!r} ({count} records)" for name, count in small.items()]
+        others = f" and {len(small) - 5} more" if len(small) > 5 else ""
+        raise ConfigError(
+            f"{source.where(('privacy', 'expected_batch'))}: Expected privacy.expected_batch to be "
+            f"at most the records of every party, got {batch}, more than {', '.join(listed[:5])}"
+            f"{others} can draw. Take {min(small.values())} or less."
+        )
 
 
 def check_private(model: nn.Module, spec: PartySpec) -> None:
