@@ -46,6 +46,14 @@ def test_it_says_what_has_to_be_said():
     assert json.loads(json.dumps(statement.to_json()))["private"] is True
 
 
+def test_counts_are_spoken_of_only_where_there_were_any():
+    with_counts = privacy_statement([TRAINING, SCORE], 1e-6)
+    without = privacy_statement([SCORE], 1e-6)
+    assert any("noisy counts" in text for text in with_counts.covered)
+    assert not any("noisy counts" in text for text in without.covered)
+    assert set(without.covered) < set(with_counts.covered)
+
+
 @pytest.mark.parametrize("accountant", ["pld", "rdp"])
 def test_seeded_noise_is_marked_wherever_an_epsilon_is_shown(accountant):
     seeded = PrivacyEvent(noise_multiplier=1.0, steps=2, seeded=True)

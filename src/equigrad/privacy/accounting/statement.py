@@ -15,10 +15,12 @@ from equigrad.privacy.accounting.events import ADD_OR_REMOVE_ONE, SEEDED_MARK, P
 
 __all__ = ["PrivacyStatement", "format_epsilon", "privacy_statement"]
 
-_COVERED: Final = (
-    "the released model: every noisy gradient sum it was computed from",
-    "noisy counts that steered a clipping bound, charged jointly with the gradient of their step",
-    "whatever is computed from these releases alone (optimizer states, averages, clipping bounds)",
+_MODEL: Final = "the released model: every noisy gradient sum it was computed from"
+_COUNTS: Final = (
+    "noisy counts that steered a clipping bound, charged jointly with the gradient of their step"
+)
+_FOLLOWING: Final = (
+    "whatever is computed from these releases alone (optimizer states, averages, clipping bounds)"
 )
 _NOT_COVERED: Final = (
     "metrics, curves and diagnostics computed from the records without noise",
@@ -149,9 +151,15 @@ def privacy_statement(
         seeded=any(event.seeded for event in events),
         releases=tuple(_sentence(event) for event in events),
         noise_forms=tuple(sorted({event.noise_form for event in events})),
-        covered=_COVERED,
+        covered=_covered(events),
         not_covered=(*_NOT_COVERED, *also_not_covered),
     )
+
+
+def _covered(events: Sequence[PrivacyEvent]) -> tuple[str, ...]:
+    """Return what the guarantee speaks of; counts only where there were any."""
+    counted = any(event.counts for event in events)
+    return (_MODEL, *((_COUNTS,) if counted else ()), _FOLLOWING)
 
 
 def _sentence(event: PrivacyEvent) -> str:
