@@ -205,7 +205,7 @@ REFUSED = [
     ({"privacy__rule": "flatt"}, ConfigError, "Did you mean 'flat'?"),
     ({"privacy__options": {"clipp": 1.0}}, ConfigError, "Did you mean 'clip'?"),
     ({"privacy__options": {"clip": -1.0}}, ConfigError, "clip"),
-    ({"privacy__expected_batch": 10_000}, ConfigError, "at most the number of rows"),
+    ({"privacy__expected_batch": 10_000}, ConfigError, "at most the number of training records"),
     ({"privacy__noise_multiplier": 0.3}, BudgetExceededError, "within epsilon"),
     ({"model__factory": "cnn"}, ModelError, "Expected images"),
     ({"model__factory": "mpl"}, ConfigError, "Did you mean 'mlp'?"),
@@ -349,3 +349,22 @@ def test_a_process_that_is_killed_can_be_resumed(trained, tmp_path):
     process.wait()
     resume(folder, report=False)
     assert everything(folder, report=False) == everything(trained, report=False)
+
+
+def test_a_training_is_locked_before_anything_of_it_is_read(tmp_path, monkeypatch):
+    """A second one that reads first would take a moving record for a broken one."""
+    folder = tmp_path / "run"
+    refused = []
+
+    class Second(Silent):
+        def stepped(self, done, total):
+            with monkeypatch.context() as patched:
+                patched.setattr(play, "iter_record", None)
+                with pytest.raises(RecordError, match=r"nobody goes on with, got .* in use"):
+                    resume(folder)
+            refused.append(done)
+
+    plain = {"fairness__paired": False, "fairness__diagnostics": None, "training__steps": 2}
+    start(quick(**plain), folder, listener=Second(), report=False)
+    assert refused == [1, 2]
+    resume(folder, report=False)  # and let go at the end

@@ -4,9 +4,12 @@ import json
 import shutil
 
 import pytest
+from conftest import quick
 
 from equigrad.errors import EquigradError, VerificationError
 from equigrad.federation.record.chain import RecordWriter, read_record
+from equigrad.steward.report import read_story
+from equigrad.steward.run import start
 from equigrad.steward.verify import verify_training
 
 
@@ -52,8 +55,30 @@ def deep(body, path, value):
     [
         ("finish", ("statement", "epsilon"), lambda e: e / 2, "recomputed epsilon"),
         ("start", ("statement", "epsilon"), lambda e: e * 0.99, "recomputed epsilon"),
-        ("finish", ("statement", "delta"), 1e-9, "delta"),
-        ("finish", ("statement", "private"), True, "mark"),
+        ("finish", ("statement", "delta"), 1e-9, "statement"),
+        ("finish", ("statement", "private"), True, "statement"),
+        (
+            "finish",
+            ("statement", "lines", 0),
+            "Privacy: epsilon = 0.1 at delta = 0.0001",
+            "statement",
+        ),
+        (
+            "start",
+            ("statement", "lines", 0),
+            "Privacy: epsilon = 0.1 at delta = 0.0001",
+            "statement",
+        ),
+        ("finish", ("statement", "claim"), "epsilon = 0.1 at delta = 0.0001", "statement"),
+        ("finish", ("statement", "not_covered"), [], "statement"),
+        ("finish", ("statement", "not_covered"), lambda said: said[:-1], "statement"),
+        ("finish", ("statement", "neighbouring"), "substitute-one", "statement"),
+        ("start", ("statement", "releases"), ["none"], "statement"),
+        ("start", ("twin",), None, "twin"),
+        ("start", ("diagnostics",), None, "diagnostics"),
+        ("start", ("event", "label"), "other", "label"),
+        ("finish", ("events", 0, "settings", "clip"), 9.0, "events as planned"),
+        ("measure", ("twin",), None, "twin"),
         ("finish", ("events", 0, "noise_multiplier"), 9.0, "finish"),
         ("start", ("event", "sampling_rate"), 0.001, "start"),
         ("start", ("event", "rule"), "flat", "rule"),
@@ -91,10 +116,10 @@ def test_a_changed_fact_is_found_though_every_hash_is_right(copy, stage, path, v
         ("start", [], "start"),
         ("finish", [], "finish line"),
         ("finish", [("finish", None), ("finish", None)], "nothing after the finish"),
-        ("measure", [], "measurement before the end"),
+        ("measure", [], "no diagnosis of this step"),
         ("diagnose", [("diagnose", 3)], "diagnosis"),
         ("diagnose", [("remark", 3)], "stage"),
-        ("measure", [("measure", 99)], "expected a step"),
+        ("measure", [("measure", 99)], "the measurement after step 0"),
     ],
 )
 def test_lines_must_be_those_of_a_training(copy, stage, made, message):
@@ -108,6 +133,48 @@ def test_lines_must_be_those_of_a_training(copy, stage, made, message):
     with pytest.raises(EquigradError) as caught:
         verify_training(copy)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_deleted_measurement_is_found_though_every_hash_is_right(copy, step):
+    lines = read_record(copy / "record.jsonl")
+    (copy / "record.jsonl").unlink()
+    with RecordWriter(copy / "record.jsonl") as writer:
+        for line in lines:
+            if (line.stage, line.round) != ("measure", step):
+                writer.append(line.stage, line.round, line.body)
+    with pytest.raises(VerificationError, match=r"measurement after step|of this step"):
+        verify_training(copy)
+
+
+def test_a_diagnosis_stands_once_and_in_its_place(copy):
+    lines = read_record(copy / "record.jsonl")
+    (copy / "record.jsonl").unlink()
+    with RecordWriter(copy / "record.jsonl") as writer:
+        for line in lines:
+            for _ in range(2 if (line.stage, line.round) == ("diagnose", 2) else 1):
+                writer.append(line.stage, line.round, line.body)
+    with pytest.raises(VerificationError, match="no diagnosis of this step"):
+        verify_training(copy)
+
+
+def test_a_large_delta_is_told_in_the_record_and_cannot_be_left_out(tmp_path):
+    plain = {"fairness__paired": False, "fairness__diagnostics": None}
+    start(quick(privacy__delta=0.01, training__steps=1, **plain), tmp_path / "run")
+    story = read_story(tmp_path / "run")
+    assert any("allows whole records to be published" in text for text in story.warnings)
+    assert len(story.warnings) == 1
+    assert verify_training(tmp_path / "run").finished
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "allows whole records to be published" in page
+
+    def silent(line, body):
+        if line.stage == "start":
+            body["warnings"] = []
+
+    rewritten(tmp_path / "run", silent)
+    with pytest.raises(VerificationError, match="expected the warning"):
+        verify_training(tmp_path / "run")
 
 
 def test_a_changed_byte_a_changed_model_and_changed_settings_are_found(copy):

@@ -214,4 +214,13 @@ def _finish(
         begun = (folder / "config.json").exists()
         say(f"Interrupted. Go on with: equigrad resume {folder}" if begun else "Interrupted.")
         raise typer.Exit(130) from None
-    tell_training(done, as_json=as_json)
+    tell_training(done, as_json=as_json, account=_account(done))
+
+
+def _account(folder: Path) -> dict[str, Any] | None:
+    """Return what is left in the account that a training was charged to."""
+    from equigrad.federation.record.folder import RunFolder
+    from equigrad.steward.budget import account_facts
+    from equigrad.steward.config import restore_settings
+
+    return account_facts(restore_settings(RunFolder.open(folder).read_config()))

@@ -1,7 +1,7 @@
 """The end of a private training in words: what is promised, and who is served how well."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -16,8 +16,18 @@ __all__ = ["tell_training"]
 _NOT_PRIVATE = "NOT private"
 
 
-def tell_training(folder: Path, *, as_json: bool) -> None:
-    """Print a training's privacy statement and groups, or the same as one JSON object."""
+def tell_training(folder: Path, *, as_json: bool, account: dict[str, Any] | None = None) -> None:
+    """Print a training's privacy statement and groups, or the same as one JSON object.
+
+    Parameters
+    ----------
+    folder
+        The training's.
+    as_json
+        Whether to print JSON.
+    account
+        What :func:`equigrad.steward.budget.account_facts` tells of the account it was charged to.
+    """
     from equigrad.steward.report.metrics import metrics
     from equigrad.steward.report.rows import group_rows
     from equigrad.steward.report.story import read_story
@@ -27,10 +37,14 @@ def tell_training(folder: Path, *, as_json: bool) -> None:
     if as_json:
         shown = {k: v for k, v in metrics(story).items() if k not in ("measured", "diagnosed")}
         at = str(report) if report.exists() else None
-        emit_json({"folder": str(folder), "steps": story.steps, **shown, "report": at})
+        emit_json(
+            {"folder": str(folder), "steps": story.steps, **shown, "account": account, "report": at}
+        )
         return
     for line in story.statement["lines"]:
         note(line)
+    for sentence in story.warnings:
+        note(f"Warning: {sentence}")
     for sentence in story.start["data"]["notes"]:
         note(sentence)
     rows = group_rows(story)
@@ -41,6 +55,12 @@ def tell_training(folder: Path, *, as_json: bool) -> None:
     if story.finish is None:
         total = story.start["steps"]
         note(f"Not finished: {story.steps} of {total} steps. Go on with: equigrad resume {folder}")
+    if account is not None:
+        note(
+            f"Account of {account['owner']}: {account['spent']:.4g} of epsilon = "
+            f"{account['epsilon']:g} spent at delta = {account['delta']:g}, {account['left']:.4g} "
+            f"left ({account['path']})."
+        )
     if report.exists():
         note(f"Report: {report}")
 

@@ -13,11 +13,12 @@ import torch
 from equigrad._validate import in_range, positive_int
 from equigrad.errors import ConfigError
 from equigrad.federation.streams import torch_stream
-from equigrad.privacy.audit import OneRunAudit, audit_training, one_run_ceiling
+from equigrad.privacy.audit import OneRunAudit, audit_training, one_run_ceiling, one_run_p_value
 from equigrad.privacy.training import PrivateTrainer, StepReport
 from equigrad.steward.config import TrainSettings
 from equigrad.steward.progress import Silent, TrainListener
-from equigrad.steward.setup import Setup, collected, prepare
+from equigrad.steward.promise import collected
+from equigrad.steward.setup import Setup, prepare
 
 __all__ = ["Audited", "audit_settings"]
 
@@ -68,7 +69,8 @@ def audit_settings(
     canaries
         m; by default half of the training records, at most 1000.
     guesses
-        r, half of them "in" and half "out"; by default a fifth of the canaries.
+        r, half of them "in" and half "out"; by default a fifth of the canaries, or as many as it
+        takes to refute the claim if all are right.
     confidence
         In (0, 1).
     listener
@@ -84,9 +86,13 @@ def audit_settings(
     setup = prepare(settings)
     with setup.begin() as reference:  # for its settings; it is never trained
         private, rule = reference.private, reference.rule.name
+        claim = setup.statement([setup.planned(reference)]).epsilon
     count = min(_MOST_CANARIES, len(setup.material.train) // 2) if canaries is None else canaries
     positive_int("canaries", count)
-    made = max(2, count // _SHARE_OF_GUESSES) if guesses is None else guesses
+    delta = settings.privacy.delta
+    made = guesses
+    if made is None:
+        made = _enough_guesses(count, claim, delta, confidence=confidence)
     positive_int("guesses", made)
     if made > count:
         raise ConfigError(
@@ -94,12 +100,12 @@ def audit_settings(
         )
     for sentence in setup.warnings:
         listener.message("warning", sentence)
-    ceiling = one_run_ceiling(made, count, settings.privacy.delta, confidence=confidence)
-    if ceiling <= settings.privacy.epsilon:
+    ceiling = one_run_ceiling(made, count, delta, confidence=confidence)
+    if ceiling <= claim:
         listener.message(
             "warning",
             f"with {made} guesses this audit cannot refute more than epsilon = {ceiling:.2f}; the "
-            f"budget is {settings.privacy.epsilon:g}",
+            f"claim is {claim:.4g}",
         )
     build = _Build(setup, reference, listener)
     train = setup.material.train
@@ -154,6 +160,17 @@ class _Build:
 
     def _stepped(self, report: StepReport) -> None:
         self._listener.stepped(report.step, report.steps)
+
+
+def _enough_guesses(canaries: int, claim: float, delta: float, *, confidence: float) -> int:
+    """Return a fifth of the canaries, or the least number of guesses that can refute the claim."""
+    least = min(canaries, max(2, canaries // _SHARE_OF_GUESSES))
+    able = (
+        made
+        for made in range(least, canaries + 1)
+        if one_run_p_value(made, made, canaries, claim, delta) < 1 - confidence
+    )
+    return next(able, least)  # if no number can, more would not help
 
 
 def _generator(settings: TrainSettings) -> torch.Generator:

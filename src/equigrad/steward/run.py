@@ -5,7 +5,6 @@ behind. Neighbours: :mod:`equigrad.steward.setup` (what is trained) and
 :mod:`equigrad.steward.verify` (what can be checked afterwards).
 """
 
-import math
 import shutil
 from itertools import takewhile
 from pathlib import Path
@@ -26,18 +25,18 @@ from equigrad.privacy.training import PairedTrainer, PrivateTrainer
 from equigrad.steward.budget import opened_account
 from equigrad.steward.config import TrainSettings, dump_toml, restore_settings
 from equigrad.steward.folder import is_training, trainer_path, undo
-from equigrad.steward.measure import measure, metrics_of
+from equigrad.steward.locking import locked
+from equigrad.steward.measure import every_so_many, measure, metrics_of
 from equigrad.steward.progress import Silent, TrainListener
+from equigrad.steward.promise import statement_body
 from equigrad.steward.report import write_report
-from equigrad.steward.setup import Setup, on_cpu, prepare, statement_body
+from equigrad.steward.setup import Setup, on_cpu, prepare
 from equigrad.steward.twin import begin_twin, resume_twin, save_twin
 
 __all__ = ["MODEL", "resume", "start"]
 
 MODEL = "model.safetensors"
 """The private model's file in the folder of models."""
-
-_MEASUREMENTS = 20
 
 
 def start(
@@ -73,12 +72,13 @@ def start(
     setup = prepare(settings)
     with opened_account(settings, setup.material.name) as account:
         place = RunFolder.create(place.path, dump_toml(settings), settings.model_dump())
-        try:
-            play = _begun(setup, place, account, listener or Silent())
-        except BaseException:
-            undo(place, new)
-            raise
-        return play.to_the_end(report=report)
+        with locked(place):
+            try:
+                play = _begun(setup, place, account, listener or Silent())
+            except BaseException:
+                undo(place, new)
+                raise
+            return play.to_the_end(report=report)
 
 
 def resume(
@@ -92,7 +92,8 @@ def resume(
     Raises
     ------
     RecordError
-        If there is no training in the folder, it is damaged, or the data have changed.
+        If there is no training in the folder, another process goes on with it, it is damaged, or
+        the data have changed.
     """
     place = RunFolder.open(folder)
     if not is_training(place.path):
@@ -100,7 +101,12 @@ def resume(
             f"Expected a private training in {place.path}, got another run. "
             "Go on with it by `equigrad resume`."
         )
-    listener = listener or Silent()
+    with locked(place):  # before anything is read: another process may be writing it
+        return _resumed(place, listener or Silent(), report=report)
+
+
+def _resumed(place: RunFolder, listener: TrainListener, *, report: bool) -> Path:
+    """Go on with the training in a locked folder."""
     lines = list(iter_record(place.record, allow_cut=True)) if place.record.exists() else []
     settings = restore_settings(place.read_config())
     saved = trainer_path(place)
@@ -159,7 +165,8 @@ class _Play:
         self.writer, self.listener = writer, listener
         self.twin: PairedTrainer | None = None
         self.total = trainer.settings.steps
-        self.every = max(1, math.ceil(self.total / _MEASUREMENTS))
+        self.every = every_so_many(self.total)
+        self.warned: list[str] = []
         self.last: dict[str, Any] = {}
 
     def begin(self) -> None:
@@ -167,6 +174,7 @@ class _Play:
         if self.setup.settings.fairness.paired:
             self.twin = begin_twin(self.trainer, self.setup.twin_lr)
         start = self._start_body()
+        self.warned = start["warnings"]
         self.writer.append("start", None, start)
         self._measure()
         self._save()
@@ -176,7 +184,8 @@ class _Play:
         """Take up a training from its checkpoint and the lines that belong to it."""
         if self.setup.settings.fairness.paired:
             self.twin = resume_twin(self.trainer, trainer_path(self.place))
-        start = self._start_body()
+        self.warned = list(kept[0].body["warnings"])
+        start = {**self._start_body(), "warnings": self.warned}
         if sha256_json(start) != sha256_json(kept[0].body):
             changed = sorted(k for k in start if sha256_json(start[k]) != _digest(kept[0].body, k))
             raise RecordError(
@@ -261,7 +270,8 @@ class _Play:
         body = {
             "steps": self.trainer.steps_done,
             "events": [event.to_json() for event in events],
-            "statement": statement_body(self.setup.statement(self.trainer, events)),
+            "statement": statement_body(self.setup.statement(events)),
+            "warnings": [text for text in self.setup.warnings if text not in self.warned],
             "cost": self._cost(),
             "models": {MODEL: sha256_file(path)},
             "model_sha256": vector_sha256(flatten(self.trainer.model)),

@@ -5,7 +5,7 @@ which plays the training.
 """
 
 import inspect
-import warnings
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 import equigrad
 from equigrad._validate import known_options
-from equigrad.errors import BudgetExceededError, PrivacyError
+from equigrad.errors import BudgetExceededError, ConfigError, PrivacyError
 from equigrad.federation.party.optimizer import make_optimizer
 from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.streams import stream_seed
@@ -31,23 +31,24 @@ from equigrad.models import (
     vector_sha256,
 )
 from equigrad.privacy.account import PrivacyAccount
-from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
+from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement
 from equigrad.privacy.clipping import CLIPPING_RULES
 from equigrad.privacy.training import PrivateTrainer
 from equigrad.steward.config import TrainSettings
 from equigrad.steward.diagnosis import StepDiagnostics
 from equigrad.steward.material import Material, prepare_material
+from equigrad.steward.promise import collected, statement_body, training_statement
 
-__all__ = ["DEFAULT_EPOCHS", "Setup", "collected", "prepare", "rule_options", "statement_body"]
+__all__ = ["DEFAULT_EPOCHS", "Setup", "prepare", "rule_options"]
 
 DEFAULT_EPOCHS = 20.0
 """Expected passes over the training records where neither epochs nor steps are set."""
 
 _DEFAULT_CLIP = 1.0
-_NOT_COVERED = (
-    "accuracy and loss on the test records",
-    "the number of training records and the names of the groups, which are taken for public",
-)
+_SETTINGS = {
+    "target_epsilon": "privacy.epsilon (--epsilon)",
+    "public_batch_size": "privacy.expected_batch (--batch)",
+}
 
 
 @dataclass(eq=False)
@@ -114,7 +115,7 @@ class Setup:
         if privacy.noise_multiplier is not None:  # checked before an account reserves its steps
             with collected([]), PrivateTrainer(**(made | {"account": None})) as tried:
                 self._within_budget(tried)
-        with collected(self.warnings):
+        with collected(self.warnings), _in_words_of_settings():
             return PrivateTrainer(**made)
 
     def go_on(self, folder: Path, *, account: PrivacyAccount | None) -> PrivateTrainer:
@@ -162,9 +163,10 @@ class Setup:
                 "initial_sha256": self.initial_sha256,
             },
             "event": planned.to_json(),
-            "statement": statement_body(self.statement(trainer, [planned])),
+            "statement": statement_body(self.statement([planned])),
             "twin": {"lr": self.twin_lr} if settings.fairness.paired else None,
             "diagnostics": settings.fairness.diagnostics,
+            "warnings": list(self.warnings),
         }
 
     def planned(self, trainer: PrivateTrainer) -> PrivacyEvent:
@@ -185,22 +187,12 @@ class Setup:
         chosen = self.settings.fairness.paired_lr
         return self.settings.training.lr if chosen is None else chosen
 
-    def statement(self, trainer: PrivateTrainer, events: list[PrivacyEvent]) -> PrivacyStatement:
+    def statement(self, events: list[PrivacyEvent]) -> PrivacyStatement:
         """Return what ``events`` promise, with what this training shows beside."""
         key = canonical_json([event.to_json() for event in events])
         if key in self._stated:  # pricing takes the better part of a second
             return self._stated[key]
-        more = list(_NOT_COVERED)
-        if self.settings.fairness.paired:
-            more.append("figures of the twin, which was trained without any protection")
-        if self.diagnostics is not None:
-            more.append("misalignment and excessive-risk terms recorded during training")
-        self._stated[key] = privacy_statement(
-            events,
-            trainer.settings.delta,
-            accountant=trainer.settings.accountant,
-            also_not_covered=more,
-        )
+        self._stated[key] = training_statement(events, self.settings)
         return self._stated[key]
 
     @property
@@ -220,7 +212,7 @@ class Setup:
         privacy = self.settings.privacy
         if privacy.noise_multiplier is None:
             return
-        cost = self.statement(trainer, [self.planned(trainer)]).epsilon
+        cost = self.statement([self.planned(trainer)]).epsilon
         if cost > privacy.epsilon:
             raise BudgetExceededError(
                 f"Expected {trainer.settings.steps} steps within epsilon = {privacy.epsilon:g}, "
@@ -239,7 +231,17 @@ def prepare(settings: TrainSettings) -> Setup:
     """
     make = CLIPPING_RULES[settings.privacy.rule]
     known_options(f"clipping rule {settings.privacy.rule!r}", make, settings.privacy.options)
+    if getattr(make, "needs_groups", False) and settings.fairness.sensitive is None:
+        raise ConfigError(
+            f"Expected groups for the clipping rule {settings.privacy.rule!r}, got none. Name the "
+            "column that tells them apart: fairness.sensitive (--sensitive)."
+        )
     material = prepare_material(settings)
+    if settings.privacy.expected_batch > len(material.train):
+        raise ConfigError(
+            "Expected privacy.expected_batch (--batch) of at most the number of training records, "
+            f"{len(material.train)}, got {settings.privacy.expected_batch}. Take a smaller batch."
+        )
     model = build_model(
         settings.model.factory,
         material.model_input,
@@ -272,18 +274,18 @@ def rule_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**default, **options}
 
 
-def statement_body(statement: PrivacyStatement) -> dict[str, Any]:
-    """Return a statement as the record keeps it: its facts and its sentences."""
-    return {**statement.to_json(), "lines": statement.lines()}
-
-
 @contextmanager
-def collected(into: list[str]) -> Iterator[None]:
-    """Turn warnings into sentences for whoever watches."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def _in_words_of_settings() -> Iterator[None]:
+    """Name settings and options in what a trainer refuses, not the trainer's own arguments."""
+    try:
         yield
-    into += [str(warning.message) for warning in caught]
+    except ConfigError as error:
+        said = str(error)
+        for argument, key in _SETTINGS.items():
+            said = re.sub(rf"\b{argument}\b", key, said)
+        if said == str(error):
+            raise
+        raise ConfigError(said) from error
 
 
 def on_cpu(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -1,12 +1,14 @@
 """Verification of a training: what its record claims, computed again from what it holds.
 
-No data is needed. Recomputed are the chain, epsilon from the events, the cost of privacy from the
-measurements; compared are settings, events and the model's digest. Whether the noise was really
+No data is needed. Recomputed are the chain, the whole statement from events and settings, the steps
+that are measured, the cost of privacy from the measurements; compared are settings, events and the
+model's digest. Whether the noise was really
 drawn cannot be seen from a record: that is what an audit looks for, and no audit proves it.
 """
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from equigrad.federation.record.agreement import VerifyResult, fault, same, wher
 from equigrad.federation.record.canonical import plain, sha256_array, sha256_file
 from equigrad.federation.record.chain import Line, iter_record
 from equigrad.federation.record.folder import RunFolder
-from equigrad.privacy.accounting import PrivacyEvent, epsilon
+from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.steward.config import TrainSettings, restore_settings
-from equigrad.steward.measure import metrics_of
+from equigrad.steward.measure import every_so_many, metrics_of
+from equigrad.steward.promise import delta_warnings, statement_body, training_statement
 from equigrad.steward.run import MODEL
 
 __all__ = ["verify_training"]
@@ -89,7 +92,8 @@ class _Walk:
         self.place, self.settings, self.result = place, settings, result
         self._start: Mapping[str, Any] = {}
         self._last: tuple[int, Mapping[str, Any]] | None = None
-        self._at = 0
+        self._due = 0  # the step after which the next measurement is made
+        self._seen = -1  # the last step diagnosed
 
     def take(self, line: Line) -> None:
         """Check one line."""
@@ -124,18 +128,25 @@ class _Walk:
             ("noise form", event.noise_form, privacy.noise_form),
             ("sampling rate", event.sampling_rate, rate),
             ("steps", event.steps, body["steps"]),
+            ("label", event.label, self.settings.name),
             ("seed", body["seed"], self.settings.seed),
+            ("twin", body["twin"] is not None, self.settings.fairness.paired),
+            ("diagnostics", body["diagnostics"], self.settings.fairness.diagnostics),
         ):
             same(line, what, ours, theirs, self.result)
+        missing = set(delta_warnings(privacy.delta, body["data"]["records"])) - {*body["warnings"]}
+        if missing:
+            raise fault(line, f"expected the warning {missing.pop()!r}")
         self._statement(line, [body["event"]])
         if body["statement"]["epsilon"] > privacy.epsilon * (1 + 1e-9):
             raise fault(line, f"expected a plan within epsilon = {privacy.epsilon:g}")
 
     def _measured(self, line: Line) -> None:
-        step = line.round or 0
-        if step < self._at or step > self._start["steps"]:
-            raise fault(line, f"expected a step from {self._at} to {self._start['steps']}")
-        self._at, self._last = step, (step, line.body)
+        self._expect_measurement(line, line.round)
+        step, total = self._due, self._start["steps"]
+        self._due = step + 1 if step == total else min(step + every_so_many(total), total)
+        self._last = (step, line.body)
+        same(line, "twin", line.body["twin"] is not None, bool(self._start["twin"]), self.result)
         for model in ("test", "twin"):
             tables = line.body[model]
             if tables is not None:
@@ -143,10 +154,20 @@ class _Walk:
                 same(line, "test records", total, self._start["data"]["test_records"], self.result)
         self.result.rounds += 1
 
+    def _expect_measurement(self, line: Line, step: int | None) -> None:
+        """Refuse any but the next step that such a training measures."""
+        if self._due > self._start["steps"]:
+            raise fault(line, "expected no measurement after the last step's")
+        if step != self._due:
+            raise fault(line, f"expected the measurement after step {self._due}")
+
     def _diagnosed(self, line: Line) -> None:
-        every = self._start["diagnostics"]
-        if not every or (line.round or 0) % every:
+        every, step = self._start["diagnostics"], -1 if line.round is None else line.round
+        # The lines of a stretch of steps stand before the measurement that ends it.
+        known = self._last is not None and max(self._last[0], self._seen + 1) <= step < self._due
+        if not every or step % every or not known or step >= self._start["steps"]:
             raise fault(line, "expected no diagnosis of this step")
+        self._seen = step
         for table in line.body["by_group"].values():
             same(line, "diagnoses", len(table), len(self._start["data"]["groups"]), self.result)
 
@@ -154,6 +175,8 @@ class _Walk:
         body = line.body
         if self._last is None:
             raise fault(line, "expected a measurement before the end")
+        if self._due <= self._start["steps"]:
+            raise fault(line, f"expected the measurement after step {self._due} before the end")
         same(line, "steps", body["steps"], self._last[0], self.result)
         same(line, "steps", body["steps"], self._start["steps"], self.result)
         self._events(line)
@@ -166,25 +189,27 @@ class _Walk:
         """Check that the steps charged are such as were planned, and not fewer."""
         planned = PrivacyEvent.from_json(self._start["event"])
         events = [PrivacyEvent.from_json(event) for event in line.body["events"]]
-        charged = sum(e.steps for e in events if e.kind == planned.kind)
-        if charged < line.body["steps"]:
+        if any(event.with_steps(planned.steps) != planned for event in events):
+            raise fault(line, "expected events as planned, but for their number of steps")
+        if sum(event.steps for event in events) < line.body["steps"]:
             raise fault(line, f"expected at least {line.body['steps']} steps charged")
         self.result.count("events", len(events))
 
     def _statement(self, line: Line, events: list[Any]) -> None:
-        """Recompute epsilon from events."""
+        """Make the statement again from events and settings, and compare the whole of it."""
         stated = line.body["statement"]
-        same(line, "delta", stated["delta"], self.settings.privacy.delta, self.result)
         made = [PrivacyEvent.from_json(event) for event in events]
-        same(line, "mark", not stated["private"], any(e.seeded for e in made), self.result)
-        accountant = self.settings.privacy.accountant
-        again = epsilon(made, self.settings.privacy.delta, accountant=accountant)
+        again = training_statement(made, self.settings)
         recorded = float(stated["epsilon"])
-        if recorded != again:
+        if recorded != again.epsilon:
             self.result.exact = False
-            if not math.isclose(recorded, again, rel_tol=1e-6):
-                raise fault(line, f"recomputed epsilon as {again!r}, the record says {recorded!r}")
+            if not math.isclose(recorded, again.epsilon, rel_tol=1e-6):
+                raise fault(
+                    line, f"recomputed epsilon as {again.epsilon!r}, the record says {recorded!r}"
+                )
         self.result.count("epsilon")
+        whole = plain(statement_body(replace(again, epsilon=recorded)))
+        same(line, "statement", stated, whole, self.result)
 
     def _cost(self, line: Line, last: Mapping[str, Any]) -> None:
         """Recompute the cost of privacy from the last measurement."""

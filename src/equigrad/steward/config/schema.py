@@ -122,6 +122,10 @@ class PrivacySettings(Section):
         None, description="Limit of an account that is made; default: this training's epsilon."
     )
 
+    account_owner: str | None = Field(
+        None, description="Whose records the account speaks of; default: the data's name."
+    )
+
     @model_validator(mode="after")
     def _account(self) -> Self:
         if self.account is not None and self.noise == "seeded":
@@ -129,8 +133,9 @@ class PrivacySettings(Section):
                 'expected noise = "secret" beside `account`, got "seeded"; a rehearsal protects '
                 "nobody and is charged to nobody"
             )
-        if self.account_epsilon is not None and self.account is None:
-            raise ValueError("expected `account` beside `account_epsilon`, got none")
+        for key in ("account_epsilon", "account_owner"):
+            if getattr(self, key) is not None and self.account is None:
+                raise ValueError(f"expected `account` beside `{key}`, got none")
         return self
 
 

@@ -22,15 +22,17 @@ def metrics(story: Story) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``schema``; ``head``, the hash of the record's last line; ``finished``; ``statement``;
-        ``groups``, one entry for all records and one for each group; ``cost``, costs and gaps
-        against the non-private twin, or null; ``measured`` and ``diagnosed``, the same over steps.
+        ``schema``; ``head``, the hash of the record's last line; ``finished``; ``statement`` and
+        the ``warnings`` beside it; ``groups``, one entry for all records and one for each group;
+        ``cost``, costs and gaps against the non-private twin, or null; ``measured`` and
+        ``diagnosed``, the same over steps.
     """
     return {
         "schema": SCHEMA,
         "head": story.head,
         "finished": story.finish is not None,
         "statement": story.statement,
+        "warnings": story.warnings,
         "groups": [asdict(row) for row in group_rows(story)],
         "cost": None if story.finish is None else story.finish["cost"],
         "measured": [{"step": step, **body} for step, body in story.measured],

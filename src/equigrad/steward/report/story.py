@@ -62,6 +62,12 @@ class Story:
         return statement
 
     @property
+    def warnings(self) -> list[str]:
+        """What whoever relies on the statement was warned of."""
+        said = (self.start, self.finish or {})
+        return [text for body in said for text in body.get("warnings", ())]
+
+    @property
     def latest(self) -> Body | None:
         """The last measurement, None if there is none yet."""
         return self.measured[-1][1] if self.measured else None
