@@ -146,7 +146,8 @@ MISTAKES = [
     ((*QUICK, "--rule", "flatt"), "Did you mean 'flat'?"),
     ((*QUICK, "--model", "mpl"), "Did you mean 'mlp'?"),
     ((*QUICK, "--model", "cnn"), "Expected images"),
-    ((*QUICK, "--batch", "4000"), "at most the number of rows"),
+    ((*QUICK, "--batch", "4000"), "privacy.expected_batch (--batch) of at most"),
+    ((*QUICK, "--rule", "group-adaptive"), "fairness.sensitive (--sensitive)"),
     ((*QUICK, "--lr", "0"), "training.lr to be a number > 0"),
     ((*QUICK, "--epochs", "2"), "either `epochs` or `steps`"),
     ((*QUICK, "--diagnostics", "2"), "`sensitive` beside `diagnostics`"),
@@ -272,6 +273,68 @@ def test_a_mistake_in_an_audit_is_one_message(done, here, equigrad, arguments, m
     assert outcome.code == 2
     assert message in outcome.err
     assert os.listdir(here) == []  # noqa: PTH208 - nothing at all
+
+
+def test_an_audit_tells_its_ceiling_and_guesses_often_enough(here, equigrad, done, monkeypatch):
+    from equigrad.privacy.audit import OneRunAudit
+    from equigrad.steward import audit
+
+    asked = {}
+
+    def made(*_, high, low, canaries, **__):
+        asked.update(guesses=high + low, canaries=canaries)
+        return OneRunAudit(3.0, 1e-4, canaries, high + low, 60, 0.5, 3.25, 0.95)
+
+    monkeypatch.setattr(audit, "audit_training", made)
+    outcome = equigrad("audit", done[0], "-q", "--canaries", "20")
+    assert outcome.code == 0
+    assert asked == {"canaries": 20, "guesses": 4}
+    assert "The claim is not refuted" in outcome.out
+    assert "guesses right the bound would be 3.250" in outcome.out
+
+
+def test_the_default_number_of_guesses_can_refute_the_claim_if_any_can():
+    from equigrad.privacy.audit import one_run_ceiling
+    from equigrad.steward.audit import _enough_guesses
+
+    made = _enough_guesses(200, 3.0, 1e-4, confidence=0.95)
+    assert one_run_ceiling(made, 200, 1e-4) > 3.0 >= one_run_ceiling(made - 1, 200, 1e-4)
+    assert _enough_guesses(200, 0.1, 1e-4, confidence=0.95) == 40
+    assert _enough_guesses(20, 8.0, 1e-4, confidence=0.95) == 4
+
+
+def test_trainings_are_not_compared_like_runs(here, equigrad, done):
+    outcome = equigrad("compare", done[0], done[0])
+    assert outcome.code == 2
+    assert "got private trainings: " in outcome.err
+    assert outcome.out == ""
+    assert not (here / "comparison.svg").exists()
+
+
+def test_a_large_delta_is_told_even_when_quiet(here, equigrad):
+    outcome = equigrad("train", *QUICK, "--delta", "0.05", "-q", "-o", "x")
+    assert outcome.code == 0
+    assert "Warning: Expected delta below 1/120" in outcome.out
+    assert "Expected delta below" in (here / "x" / "report.html").read_text()
+    assert outcome.out.count("Expected delta below") == 1
+
+
+def test_what_is_left_in_the_account_is_told_and_owners_are_kept_apart(files, equigrad):
+    options = ("--set", "privacy.noise_multiplier=6.0", "--account", "a.sqlite", "-q")
+    outcome = equigrad("train", *OWN, *options, "-o", "first")
+    assert outcome.code == 0, outcome.err
+    assert "Account of own: " in outcome.out
+    assert "left (" in outcome.out
+    own_table(files / "others.csv")
+    others = (*OWN, "-d", "others.csv", *options)
+    refused = equigrad("train", *others, "-o", "second")
+    assert refused.code == 2
+    assert "Expected an account of 'others', got that of 'own'" in refused.err
+    assert not (files / "second").exists()
+    told = equigrad("train", *others, "--set", "privacy.account_owner=own", "--json", "-o", "third")
+    account = json.loads(told.out)["account"]
+    assert account["owner"] == "own"
+    assert account["left"] < 3.0
 
 
 def test_a_refuted_claim_is_code_1(here, equigrad, done, monkeypatch):

@@ -34,7 +34,9 @@ def audit(
     ] = None,
     guesses: Annotated[
         int | None,
-        typer.Option("--guesses", help="Canaries guessed on. Default: a fifth of them."),
+        typer.Option(
+            "--guesses", help="Canaries guessed on. Default: a fifth, or enough to refute."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -69,6 +71,11 @@ def audit(
             note("Not private: seeded noise. The audit is of the rehearsal.")
         for line in result.lines():
             note(line)
+        if result.verdict != "cannot refute":  # that one says so by itself
+            note(
+                f"With all {result.guesses} guesses right the bound would be {result.ceiling:.3f}: "
+                "no more can be found with so many."
+            )
         note("This figure is computed from data and not covered by epsilon; nothing was charged.")
     if result.verdict == "refuted":
         raise typer.Exit(1)
