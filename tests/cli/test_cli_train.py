@@ -288,7 +288,7 @@ def test_an_audit_tells_its_ceiling_and_guesses_often_enough(here, equigrad, don
     monkeypatch.setattr(audit, "audit_training", made)
     outcome = equigrad("audit", done[0], "-q", "--canaries", "20")
     assert outcome.code == 0
-    assert asked == {"canaries": 20, "guesses": 4}
+    assert asked == {"canaries": 20, "guesses": 14}
     assert "The claim is not refuted" in outcome.out
     assert "guesses right the bound would be 3.250" in outcome.out
 

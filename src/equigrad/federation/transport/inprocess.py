@@ -10,6 +10,7 @@ form (:func:`~equigrad.federation.messages.to_bytes`), which shows that the mess
 is needed; only ``2 * workers`` requests are under way at a time, so memory stays bounded.
 """
 
+import logging
 import multiprocessing
 import threading
 import time
@@ -65,12 +66,14 @@ class _Workshop:
         return new, self._faults.after(party, reply)
 
 
+_ACCOUNTANTS = "absl"  # the logger of dp-accounting
 _workshop: _Workshop | None = None  # one for each worker process of a process pool
 
 
-def _open_process(specs: Sequence[PartySpec], faults: FaultPlan) -> None:
+def _open_process(specs: Sequence[PartySpec], faults: FaultPlan, accountants: int) -> None:
     global _workshop
     torch.set_num_threads(1)
+    logging.getLogger(_ACCOUNTANTS).setLevel(accountants)  # as loud as in the first process
     _workshop = _Workshop(specs, faults)
 
 
@@ -157,7 +160,8 @@ class InProcessTransport(Transport):
         if self._local is not None:
             return ThreadPoolExecutor(self._workers, "party", torch.set_num_threads, (1,))
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._workers, context, _open_process, self._arguments)
+        arguments = (*self._arguments, logging.getLogger(_ACCOUNTANTS).level)
+        return ProcessPoolExecutor(self._workers, context, _open_process, arguments)
 
     def _submit(self, party: str, request: Message) -> Future[Any]:
         state = self._states.get(party)
