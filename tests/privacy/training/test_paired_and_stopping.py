@@ -101,7 +101,7 @@ def test_public_rows_stop_a_run_for_free() -> None:
 def test_a_paid_look_is_the_noisy_count_and_is_charged() -> None:
     x, y, _ = rows(80, seed=9)
     watch = PaidEvaluation((x, y), noise=6.0, every=2, patience=50, public_size=100)
-    run = trainer(steps=6, early_stopping=watch)
+    run = trainer(steps=6, early_stopping=watch, accountant="rdp")
     run.train(2)
     with torch.no_grad():
         right = float((run.model(x).argmax(1) == y).sum())
@@ -112,25 +112,28 @@ def test_a_paid_look_is_the_noisy_count_and_is_charged() -> None:
     run.train()
     steps, looks = run.events
     assert (steps.steps, looks.steps, looks.noise_multiplier) == (6, 3, 6.0)
-    assert float(run.epsilon) == pytest.approx(epsilon([steps, looks], 1e-4))
-    assert float(run.epsilon) > epsilon([steps], 1e-4)
+    assert float(run.epsilon) == pytest.approx(epsilon([steps, looks], 1e-4, accountant="rdp"))
+    assert float(run.epsilon) > epsilon([steps], 1e-4, accountant="rdp")
 
 
 def test_a_target_leaves_room_for_the_looks() -> None:
     watch = PaidEvaluation(rows(80, 9)[:2], noise=10.0, every=3, patience=50)
-    run = trainer(noise_multiplier=None, target_epsilon=2.0, early_stopping=watch)
-    plain = trainer(noise_multiplier=None, target_epsilon=2.0)
+    target = {"noise_multiplier": None, "target_epsilon": 2.0, "accountant": "rdp"}
+    run = trainer(early_stopping=watch, **target)
+    plain = trainer(**target)
     assert run.settings.noise_multiplier > plain.settings.noise_multiplier
     run.train()
     assert float(run.epsilon) <= 2.0
 
 
 def test_an_account_without_room_for_the_looks_refuses_the_run(tmp_path: Path) -> None:
-    run = trainer()
+    run = trainer(accountant="rdp")
     run.train()
     limit = float(run.epsilon) * 1.05
     watch = PaidEvaluation(rows(80, 9)[:2], noise=0.5, every=1, patience=50)
-    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=limit, delta=1e-4) as account:
+    with PrivacyAccount.open(
+        tmp_path / "a", owner="me", epsilon=limit, delta=1e-4, accountant="rdp"
+    ) as account:
         with pytest.raises(BudgetExceededError):
             trainer(account=account, early_stopping=watch)
         assert account.unfinished() == []

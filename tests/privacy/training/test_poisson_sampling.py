@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 from equigrad.errors import ConfigError, DataError
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training import PoissonSampler, poisson_rows
-from equigrad.privacy.training.rows import as_rows, loader_rate
+from equigrad.privacy.training.loaders import loader_rate
+from equigrad.privacy.training.rows import as_rows
 
 KEY = NoiseKey.test(11)
 

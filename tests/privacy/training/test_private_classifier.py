@@ -23,7 +23,7 @@ from equigrad.privacy.training import PrivateClassifier
 
 # None is expected to fail. Two skip: with secret noise two fits differ on purpose
 # (check_pipeline_consistency), and the array API needs a setting of the process.
-QUICK = {"noise_multiplier": 1.0, "epochs": 2.0, "delta": 1e-9, "hidden": (4,)}
+QUICK = {"accountant": "rdp", "noise_multiplier": 1.0, "epochs": 2.0, "delta": 1e-9, "hidden": (4,)}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
@@ -42,7 +42,13 @@ def table(n: int = 600) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def made(**options: Any) -> PrivateClassifier:
-    given = {"noise_multiplier": 1.0, "epochs": 8.0, "batch_size": 60.0, "random_state": 1}
+    given = {
+        "noise_multiplier": 1.0,
+        "epochs": 8.0,
+        "batch_size": 60.0,
+        "random_state": 1,
+        "accountant": "rdp",
+    }
     return PrivateClassifier(**(given | options))
 
 
@@ -144,7 +150,9 @@ def test_bad_settings(
     tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     X, y, _ = table()
-    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=9.0, delta=1e-5) as account:
+    with PrivacyAccount.open(
+        tmp_path / "a", owner="me", epsilon=9.0, delta=1e-5, accountant="rdp"
+    ) as account:
         with pytest.raises(error, match=message):
             made(account=account, **options).fit(X, y)
         assert account.entries() == []
@@ -152,7 +160,9 @@ def test_bad_settings(
 
 def test_an_account_pays_for_a_fit_or_refuses_it(tmp_path: Path) -> None:
     X, y, _ = table()
-    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=6.0, delta=1e-5) as account:
+    with PrivacyAccount.open(
+        tmp_path / "a", owner="me", epsilon=6.0, delta=1e-5, accountant="rdp"
+    ) as account:
         model = made(account=account, random_state=None, epochs=1.0).fit(X, y)
         assert account.spent() == pytest.approx(float(model.epsilon_), rel=1e-9)
         assert account.unfinished() == []

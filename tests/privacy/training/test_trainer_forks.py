@@ -87,18 +87,19 @@ def test_a_folder_in_use_is_seen_from_another_process(tmp_path: Path) -> None:
     run = begun()
     run.save(tmp_path)
     script = """
-        import sys
-        from pathlib import Path
-        from equigrad.errors import RecordError
-        from equigrad.privacy.training.journal import Journal
-        try:
-            Journal(Path(sys.argv[1]))
-        except RecordError as error:
-            print("in use" in str(error))
+        import fcntl, sys
+        with open(sys.argv[1], "ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("in use")
     """
     command = [sys.executable, "-c", textwrap.dedent(script), tmp_path / "private" / "journal"]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "True"
+    assert told.stdout.strip() == "in use"
+    run.pause()
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == ""
 
 
 def test_a_refused_resume_lets_go_of_the_folder(tmp_path: Path) -> None:

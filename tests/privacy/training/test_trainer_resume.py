@@ -43,7 +43,7 @@ def begun(folder: Path | None, kind: str = "Adam", **options: Any) -> PrivateTra
         average_decay=0.9,
         checkpoint=folder,
         checkpoint_every=4,
-        **({"rule": "global-adapt"} | options),
+        **({"rule": "global-adapt", "accountant": "rdp"} | options),
     )
 
 
@@ -248,7 +248,9 @@ def test_states_that_would_need_pickles_are_refused(tmp_path: Path) -> None:
 
 def test_an_account_is_charged_once_and_keeps_the_key(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=30.0, delta=1e-4) as account:
+    with PrivacyAccount.open(
+        tmp_path / "a", owner="me", epsilon=30.0, delta=1e-4, accountant="rdp"
+    ) as account:
         looks = PaidEvaluation(rows(60, 1)[:2], noise=8.0, every=3, patience=99)
         options = {"account": account, "early_stopping": looks}
         lost = begun(folder, key=NoiseKey.secret(), **options)
@@ -272,7 +274,9 @@ def test_an_account_is_charged_once_and_keeps_the_key(tmp_path: Path) -> None:
 
 def test_an_account_charges_a_repeat_on_other_inputs(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=30.0, delta=1e-4) as account:
+    with PrivacyAccount.open(
+        tmp_path / "a", owner="me", epsilon=30.0, delta=1e-4, accountant="rdp"
+    ) as account:
         lost = begun(folder, key=NoiseKey.secret(), account=account)
         lost.train(4)
         for _ in range(2):
@@ -299,7 +303,8 @@ CHILD = """
     from test_trainer_resume import begun, resumed
     from equigrad.privacy.account import PrivacyAccount
     folder = Path(sys.argv[1])
-    account = PrivacyAccount.open(sys.argv[2], owner="me", epsilon=30.0, delta=1e-4)
+    limit = {"epsilon": 30.0, "delta": 1e-4, "accountant": "rdp"}
+    account = PrivacyAccount.open(sys.argv[2], owner="me", **limit)
     options = {"account": account, "progress": lambda report: print(report.step, flush=True)}
     saved = (folder / "LATEST").exists()
     run = resumed(folder, **options) if saved else begun(folder, rule="flat", **options)
@@ -337,7 +342,9 @@ def test_kill_at_any_point_leaves_one_run(tmp_path: Path) -> None:
             for log in tmp_path.glob("a-*"):
                 log.unlink()
             continue
-    with PrivacyAccount.open(path, owner="me", epsilon=30.0, delta=1e-4) as account:
+    with PrivacyAccount.open(
+        path, owner="me", epsilon=30.0, delta=1e-4, accountant="rdp"
+    ) as account:
         (event,) = account.events()
         assert event.steps == 12
         assert account.unfinished() == []

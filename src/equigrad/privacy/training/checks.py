@@ -6,7 +6,7 @@ Neighbours: :mod:`.settings` checks numbers, :mod:`.rows` shapes.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -105,7 +105,7 @@ def check_scheduler(scheduler: object, optimizer: Optimizer) -> None:
         )
 
 
-def refuse_gradients(parameters: dict[str, nn.Parameter]) -> None:
+def refuse_gradients(parameters: Mapping[str, nn.Parameter]) -> None:
     """Refuse parameters that hold a gradient: it may be un-noised.
 
     Raises

@@ -3,9 +3,8 @@
 Neighbours: :mod:`.tables` makes numbers of columns, :mod:`.trainer` trains.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,20 +16,18 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 from torch import nn
 
-from equigrad._validate import choice, positive, positive_ints
 from equigrad.errors import DataError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
-from equigrad.privacy.clipping import ClippingRule, with_default_clip
+from equigrad.privacy.clipping import ClippingRule
+from equigrad.privacy.training.fits import trainer_of
+from equigrad.privacy.training.labels import class_numbers, group_numbers
+from equigrad.privacy.training.networks import initial, perceptron
 from equigrad.privacy.training.reports import SeededEpsilon
 from equigrad.privacy.training.tables import Encoder, numeric_names, plain_frame
-from equigrad.privacy.training.trainer import PrivateTrainer
 
 __all__ = ["PrivateClassifier"]
 
-_OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-_CLASSES_READ = "the class names, which were read from the records' labels"
-_GROUPS_READ = "the group names, which were read from the records"
 _SCALING_READ = "means and deviations of the columns, which were taken from the records"
 _CHUNK = 4096
 
@@ -160,8 +157,9 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         notes: list[str] = []
         frame, numbers, names = self._columns(X, reset=True)
         check_classification_targets(y)
-        targets = self._targets(column_or_1d(y, warn=True), len(numbers), notes)
-        groups, n_groups = self._groups(sensitive_features, len(numbers), notes)
+        labels = column_or_1d(y, warn=True)
+        self.classes_, targets = class_numbers(labels, self.classes, len(numbers), notes)
+        groups, n_groups = group_numbers(sensitive_features, self.groups, len(numbers), notes)
         encoder = Encoder.make(
             numbers,
             names,
@@ -172,8 +170,9 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if self.fit_scaling:
             notes.append(_SCALING_READ)
         inputs = torch.from_numpy(encoder.encode(numbers, frame))
-        model = self._model(inputs.shape[1])
-        with self._trainer(model, inputs, targets, groups, n_groups) as trainer:
+        make = self.module or partial(perceptron, hidden=self.hidden)
+        model = initial(make, inputs.shape[1], len(self.classes_), self.random_state)
+        with trainer_of(self, model, inputs, targets, groups, n_groups) as trainer:
             self.n_steps_ = trainer.train()
             self.events_: list[PrivacyEvent] = trainer.events
             self._private = trainer.private
@@ -236,114 +235,3 @@ class PrivateClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         if not np.isfinite(numbers).all():
             raise DataError("Expected finite numbers, got NaN or inf. Fill or drop such records.")
         return frame, numbers, names
-
-    def _targets(
-        self, labels: npt.NDArray[Any], n_rows: int, notes: list[str]
-    ) -> npt.NDArray[np.int64]:
-        """Return class numbers, ``(n,) int64``."""
-        if len(labels) != n_rows:
-            raise DataError(
-                f"Expected one label per record, got {len(labels)} for {n_rows} records."
-            )
-        if self.classes is None:
-            notes.append(_CLASSES_READ)
-            self.classes_, numbers = np.unique(labels, return_inverse=True)
-            return numbers.astype(np.int64)
-        self.classes_ = _sorted_classes(self.classes)
-        return _numbered(labels, self.classes_.tolist(), "classes")
-
-    def _groups(
-        self, sensitive: Any, n_rows: int, notes: list[str]
-    ) -> tuple[npt.NDArray[np.int64] | None, int | None]:
-        """Return group numbers and how many groups are declared."""
-        if sensitive is None:
-            return None, None if self.groups is None else len(self.groups)
-        labels = column_or_1d(sensitive)
-        if len(labels) != n_rows:
-            raise DataError(
-                f"Expected one group per record, got {len(labels)} for {n_rows} records."
-            )
-        declared = self.groups
-        if declared is None:
-            notes.append(_GROUPS_READ)
-            declared = sorted(set(labels.tolist()), key=str)
-        return _numbered(labels, list(declared), "groups"), len(declared)
-
-    def _model(self, n_inputs: int) -> nn.Module:
-        """Return the initial network; the numbers are public and global generators are kept."""
-        n_outputs = len(self.classes_)
-        with torch.random.fork_rng(devices=[]):
-            if self.random_state is None:
-                torch.seed()
-            else:
-                torch.manual_seed(self.random_state)
-            if self.module is not None:
-                return self.module(n_inputs, n_outputs)
-            sizes = [n_inputs, *positive_ints("hidden", list(self.hidden))]
-            layers: list[nn.Module] = []
-            for size, following in pairwise(sizes):
-                layers += [nn.Linear(size, following), nn.Tanh()]
-            return nn.Sequential(*layers, nn.Linear(sizes[-1], n_outputs))
-
-    def _trainer(
-        self,
-        model: nn.Module,
-        inputs: torch.Tensor,
-        targets: npt.NDArray[np.int64],
-        groups: npt.NDArray[np.int64] | None,
-        n_groups: int | None,
-    ) -> PrivateTrainer:
-        """Return the trainer of this fit."""
-        kind = _OPTIMIZERS[choice("optimizer", self.optimizer, _OPTIMIZERS)]
-        options = self.rule_options
-        if isinstance(self.rule, str):
-            options = with_default_clip(self.rule, options)
-        return PrivateTrainer(
-            model,
-            kind(model.parameters(), lr=positive("learning_rate", self.learning_rate)),
-            nn.CrossEntropyLoss(),
-            (inputs, torch.from_numpy(targets)),
-            rule=copy.deepcopy(self.rule),  # a rule serves one run
-            rule_options=options,
-            noise_multiplier=self.noise_multiplier,
-            target_epsilon=self.epsilon if self.noise_multiplier is None else None,
-            delta=self.delta,
-            epochs=self.epochs,
-            public_batch_size=min(positive("batch_size", self.batch_size), len(inputs)),
-            groups=groups,
-            n_groups=n_groups,
-            test_seed=self.random_state,
-            secure_noise=self.secure_noise,
-            accountant=self.accountant,
-            account=self.account,
-            account_label="private classifier",
-        )
-
-
-def _sorted_classes(declared: Sequence[Any]) -> npt.NDArray[Any]:
-    """Return the declared classes, sorted: scikit-learn's scores number classes by that order."""
-    try:
-        found = np.asarray(declared)
-        ordered = np.unique(found)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"Expected classes of one kind, all numbers or all text, got {declared!r}. "
-            "Convert them, and the labels."
-        ) from error
-    if found.ndim != 1 or not found.size or len(ordered) < len(found):
-        raise DataError(f"Expected different classes, at least one, got {declared!r}.")
-    return ordered
-
-
-def _numbered(labels: npt.NDArray[Any], declared: list[Any], what: str) -> npt.NDArray[np.int64]:
-    """Return the place of each label among the declared ones."""
-    places = {value: number for number, value in enumerate(declared)}
-    if len(places) < len(declared) or not declared:
-        raise DataError(f"Expected different {what}, at least one, got {declared}.")
-    found = [places.get(label, -1) for label in labels.tolist()]
-    if -1 in found:
-        raise DataError(
-            f"Expected labels among the declared {what} {declared}, got "
-            f"{labels[found.index(-1)]!r}. Declare all of them."
-        )
-    return np.asarray(found, dtype=np.int64)

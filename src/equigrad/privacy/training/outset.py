@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from equigrad.errors import ModelError, PrivacyError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.account_meter import AccountMeter
 from equigrad.privacy.training.meter import LocalMeter, Meter
@@ -23,6 +24,7 @@ __all__ = [
     "new_key",
     "opened_meter",
     "plain_sgd",
+    "step_event",
     "training_device",
 ]
 
@@ -63,6 +65,16 @@ def plain_sgd(optimizer: Optimizer) -> bool:
     return type(optimizer) is torch.optim.SGD and not any(
         group.get(name) for group in optimizer.param_groups for name in names
     )
+
+
+def step_event(
+    settings: Settings, rule: ClippingRule, key: NoiseKey, label: str, secure: bool
+) -> PrivacyEvent | None:
+    """Return the event of one step, ``None`` for a run without noise."""
+    if not settings.noise_multiplier:
+        return None
+    form = "rounded" if secure else "fast"
+    return settings.event(rule, noise_form=form, seeded=not key.private, label=label)
 
 
 def opened_meter(

@@ -31,7 +31,7 @@ from equigrad.privacy.training.keeping import (
 from equigrad.privacy.training.settings import Settings
 
 if TYPE_CHECKING:
-    from equigrad.privacy.training.trainer import PrivateTrainer
+    from equigrad.privacy.training.run import PrivateRun
 
 __all__ = ["open_journal", "restore", "save"]
 
@@ -48,8 +48,8 @@ def open_journal(folder: Path) -> Journal:
         return Journal(private_folder(folder) / "journal")
 
 
-def save(trainer: "PrivateTrainer", folder: Path) -> None:
-    """Write the run's present state to ``folder``; see :meth:`PrivateTrainer.save`."""
+def save(trainer: "PrivateRun", folder: Path) -> None:
+    """Write the run's present state to ``folder``; see :meth:`.LastingRun.save`."""
     if trainer.journal is None:
         _move_in(trainer, folder)
     elif trainer.journal.path.resolve().parent.parent != folder.resolve():
@@ -63,7 +63,7 @@ def save(trainer: "PrivateTrainer", folder: Path) -> None:
     trainer.meter.settle(trainer.steps_done)
 
 
-def _move_in(trainer: "PrivateTrainer", folder: Path) -> None:
+def _move_in(trainer: "PrivateRun", folder: Path) -> None:
     """Make ``folder`` the run's own."""
     journal = open_journal(folder)
     try:
@@ -89,7 +89,7 @@ def _require_free(folder: Path) -> None:
 
 
 def restore(
-    trainer: "PrivateTrainer", saved: SavedState, folder: Path, journal: Journal, *, own_key: bool
+    trainer: "PrivateRun", saved: SavedState, folder: Path, journal: Journal, *, own_key: bool
 ) -> None:
     """Put the saved state into a new trainer.
 
@@ -118,7 +118,7 @@ def restore(
         _go_on_anew(trainer, folder, own_key=own_key)
 
 
-def _go_on_anew(trainer: "PrivateTrainer", folder: Path, *, own_key: bool) -> None:
+def _go_on_anew(trainer: "PrivateRun", folder: Path, *, own_key: bool) -> None:
     """Settle what was charged: with another key or other rows nothing can be repeated."""
     copied = is_copy(folder)
     if not trainer.finished:
@@ -149,7 +149,7 @@ def _keep_types(optimizer: Optimizer, saved: Mapping[int, Mapping[str, Any]]) ->
                 state[name] = value.to(state[name].device)
 
 
-def _load_optional(trainer: "PrivateTrainer", states: Mapping[str, Any]) -> None:
+def _load_optional(trainer: "PrivateRun", states: Mapping[str, Any]) -> None:
     """Restore what not every run has; what it has must be there again."""
     for name in ("scheduler", "average", "stopping"):
         part, state = getattr(trainer, name), states.get(name)
@@ -162,7 +162,7 @@ def _load_optional(trainer: "PrivateTrainer", states: Mapping[str, Any]) -> None
             (part.load_state_dict if name == "scheduler" else part.load)(state)
 
 
-def _facts(trainer: "PrivateTrainer") -> dict[str, Any]:
+def _facts(trainer: "PrivateRun") -> dict[str, Any]:
     """Return what JSON holds of the run; all of it is public or released."""
     return {
         "settings": trainer.settings.to_json(),
@@ -180,7 +180,7 @@ def _facts(trainer: "PrivateTrainer") -> dict[str, Any]:
     }
 
 
-def _states(trainer: "PrivateTrainer") -> dict[str, Any]:
+def _states(trainer: "PrivateRun") -> dict[str, Any]:
     """Return the nested states of the run."""
     states: dict[str, Any] = {
         "model": dict(trainer.model.state_dict()),

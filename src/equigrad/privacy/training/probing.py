@@ -17,13 +17,43 @@ from torch import Tensor, nn
 
 from equigrad.errors import DataError, ModelError
 from equigrad.gradients import check_per_sample
+from equigrad.privacy.training.checks import check_rows
+from equigrad.privacy.training.fitting import check_model_fits, check_targets_fit
 from equigrad.privacy.training.rows import Rows, TensorRows, tensors_of, to_device
+from equigrad.privacy.training.settings import Settings
 
-__all__ = ["check_model", "check_rows_apart", "modes_of", "refuse_other_modes"]
+__all__ = ["check_model", "check_rows_apart", "modes_of", "refuse_other_modes", "try_out"]
 
 _MOST = 256  # rows of a batch that is tried
 _FEW = 8
 _SEEDS = (20231, 20232)
+
+
+def try_out(
+    model: nn.Module,
+    loss: Callable[[Any, Any], Tensor],
+    rows: Rows,
+    settings: Settings,
+    device: torch.device,
+    *,
+    check_data: bool,
+) -> None:
+    """Refuse whatever does not fit together, holds no numbers, or lets rows meet.
+
+    Parameters
+    ----------
+    model, loss, rows, settings, device
+        The run's.
+    check_data
+        Whether to look at the values of all rows.
+    """
+    check_model_fits(model, rows, device)
+    if check_data:
+        check_rows(rows, model, loss)
+    check_targets_fit(model, loss, rows, device)
+    typical = min(settings.public_batch_size, settings.max_physical)
+    check_rows_apart(rows, typical)
+    check_model(model, loss, rows, device, typical)
 
 
 def check_model(

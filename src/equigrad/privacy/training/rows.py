@@ -16,20 +16,17 @@ from torch import Tensor
 from torch.utils.data import (
     DataLoader,
     Dataset,
-    RandomSampler,
-    SequentialSampler,
     TensorDataset,
-    WeightedRandomSampler,
     default_collate,
 )
 
-from equigrad.errors import ConfigError, DataError
+from equigrad.errors import DataError
+from equigrad.privacy.training.loaders import loader_rate
 
 __all__ = [
     "Inputs",
     "Rows",
     "as_rows",
-    "loader_rate",
     "map_inputs",
     "slice_inputs",
     "tensors_of",
@@ -150,34 +147,6 @@ def as_rows(data: object, groups: object = None) -> Rows:
     raise DataError(
         "Expected data as (inputs, targets) tensors or a map-style Dataset, "
         f"got {type(data).__name__}. Streams cannot be sampled: give a data set with a length."
-    )
-
-
-def loader_rate(loader: DataLoader[Any]) -> float:
-    """Return the sampling rate of a ``DataLoader`` that draws rows independently.
-
-    Raises
-    ------
-    ConfigError
-        For every other loader: its batches are not Poisson samples, so epsilon would be wrong.
-    """
-    sampler: Any = loader.batch_sampler
-    rate = getattr(sampler, "sample_rate", None)
-    if type(sampler).__name__ in ("PoissonSampler", "UniformWithReplacementSampler") and rate:
-        return float(rate)
-    inner: Any = loader.sampler
-    if isinstance(inner, WeightedRandomSampler):
-        what = "weighs rows (WeightedRandomSampler)"
-    elif isinstance(inner, RandomSampler):
-        what = "shuffles into batches of a fixed size"
-    elif isinstance(inner, SequentialSampler):
-        what = "walks through the rows in order"
-    else:
-        what = f"draws by {type(sampler if sampler is not None else inner).__name__}"
-    raise ConfigError(
-        f"Expected data whose rows are drawn independently, got a DataLoader that {what}; its "
-        "epsilon would be wrong. Give the data set itself and public_batch_size: the trainer "
-        "draws Poisson batches."
     )
 
 

@@ -21,7 +21,7 @@ from equigrad.privacy.training.journal import release_digest
 from equigrad.privacy.training.rows import Rows, as_rows, to_device
 
 if TYPE_CHECKING:
-    from equigrad.privacy.training.trainer import PrivateTrainer
+    from equigrad.privacy.training.run import PrivateRun
 
 __all__ = ["EarlyStopping", "PaidEvaluation", "PublicData"]
 
@@ -53,7 +53,7 @@ class EarlyStopping(ABC):
         self.scores: list[float] = []
 
     @abstractmethod
-    def score(self, trainer: "PrivateTrainer") -> float:
+    def score(self, trainer: "PrivateRun") -> float:
         """Return the present score, higher for better; charge for it if it must be paid."""
 
     def planned(self, steps: int, *, seeded: bool) -> PrivacyEvent | None:
@@ -61,7 +61,7 @@ class EarlyStopping(ABC):
         del steps, seeded
         return None
 
-    def look(self, trainer: "PrivateTrainer") -> bool:
+    def look(self, trainer: "PrivateRun") -> bool:
         """Score the model and return whether to stop."""
         self.scores.append(self.score(trainer))
         best, since = float("-inf"), 0
@@ -102,7 +102,7 @@ class PublicData(EarlyStopping):
         super().__init__(data, every=every, patience=patience, min_gain=min_gain)
         self.metric = choice("metric", metric, ("accuracy", "loss"))
 
-    def score(self, trainer: "PrivateTrainer") -> float:
+    def score(self, trainer: "PrivateRun") -> float:
         """Return the accuracy, or minus the mean loss, on the public rows."""
         if self.metric == "accuracy":
             return _right(trainer.model, self.rows, trainer.device) / len(self.rows)
@@ -159,7 +159,7 @@ class PaidEvaluation(EarlyStopping):
         looks = steps // self.every
         return self.event(seeded=seeded).with_steps(looks) if looks else None
 
-    def score(self, trainer: "PrivateTrainer") -> float:
+    def score(self, trainer: "PrivateRun") -> float:
         """Return the noisy accuracy. A look that repeats one from before a crash is free."""
         nonce = trainer.meter.begin_look(len(self.scores))
         right = _right(trainer.model, self.rows, trainer.device)
@@ -196,7 +196,7 @@ def _right(model: nn.Module, rows: Rows, device: torch.device) -> int:
     return right
 
 
-def _mean_loss(trainer: "PrivateTrainer", rows: Rows) -> float:
+def _mean_loss(trainer: "PrivateRun", rows: Rows) -> float:
     """Return the mean of the run's loss over the rows."""
     total = 0.0
     with evaluating(trainer.model), torch.no_grad():
