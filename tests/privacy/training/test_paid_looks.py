@@ -33,17 +33,27 @@ def resumed(folder: Path, looks: PaidEvaluation, account: PrivacyAccount | None)
     )
 
 
-def crashed(folder: Path, account: PrivacyAccount | None) -> PrivateTrainer:
+TARGET = {"noise_multiplier": None, "target_epsilon": 20.0, "accountant": "rdp"}
+
+
+@pytest.fixture(scope="module")
+def whole() -> PrivateTrainer:
+    """Return a run that nothing interrupted."""
+    run = trainer(early_stopping=watch(), **TARGET)
+    run.train()
+    return run
+
+
+def crashed(folder: Path, account: PrivacyAccount | None, noise: float) -> PrivateTrainer:
     """Return a run saved after step 5 that died after step 9, two looks after the save."""
 
     def die(report: object) -> None:
         if run.steps_done == 9:
             raise CrashError
 
+    spend = TARGET if account is None else {"noise_multiplier": noise, "accountant": "rdp"}
     run = trainer(
-        noise_multiplier=None,
-        target_epsilon=20.0,
-        accountant="rdp",
+        **spend,
         early_stopping=watch(),
         checkpoint=folder,
         checkpoint_every=5,
@@ -59,18 +69,14 @@ def crashed(folder: Path, account: PrivacyAccount | None) -> PrivateTrainer:
 
 @pytest.mark.parametrize("with_account", [False, True])
 def test_looks_after_the_save_are_counted_and_repeated_for_free(
-    tmp_path: Path, with_account: bool
+    tmp_path: Path, with_account: bool, whole: PrivateTrainer
 ) -> None:
     account = None
     if with_account:
         account = PrivacyAccount.open(
             tmp_path / "a", owner="me", epsilon=30.0, delta=1e-4, accountant="rdp"
         )
-    whole = trainer(
-        noise_multiplier=None, target_epsilon=20.0, accountant="rdp", early_stopping=watch()
-    )
-    whole.train()
-    lost = crashed(tmp_path / "run", account)
+    lost = crashed(tmp_path / "run", account, whole.settings.noise_multiplier)
     again = resumed(tmp_path / "run", watch(), account)
     assert (again.steps_done, again.meter.charged, again.meter.looks.charged) == (5, 9, 4)
     assert float(again.epsilon) == float(lost.epsilon)
@@ -83,6 +89,8 @@ def test_looks_after_the_save_are_counted_and_repeated_for_free(
     if account is None:
         with pytest.raises(BudgetExceededError, match="12 steps"):
             again.step()
+        with pytest.raises(BudgetExceededError, match="6 evaluations"):
+            again.stopping.score(again)
     else:
         assert sorted(event.steps for event in account.events()) == [6, 12]
         account.close()
@@ -104,13 +112,3 @@ def test_a_look_at_other_rows_gets_new_noise_and_is_charged(tmp_path: Path) -> N
     assert (again.meter.charged, again.meter.looks.charged) == (6, 4)
     again.train(2)
     assert again.meter.looks.charged == 5
-
-
-def test_a_target_leaves_no_room_for_more_looks_than_planned() -> None:
-    run = trainer(
-        noise_multiplier=None, target_epsilon=20.0, accountant="rdp", early_stopping=watch()
-    )
-    run.train()
-    assert run.stopping is not None
-    with pytest.raises(BudgetExceededError, match="6 evaluations"):
-        run.stopping.score(run)
