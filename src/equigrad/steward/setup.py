@@ -4,9 +4,8 @@ Neighbours: :mod:`equigrad.steward.material` (records and groups) and :mod:`equi
 which plays the training.
 """
 
-import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,19 +31,18 @@ from equigrad.models import (
 )
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement
-from equigrad.privacy.clipping import CLIPPING_RULES
+from equigrad.privacy.clipping import CLIPPING_RULES, with_default_clip
 from equigrad.privacy.training import PrivateTrainer
 from equigrad.steward.config import TrainSettings
 from equigrad.steward.diagnosis import StepDiagnostics
 from equigrad.steward.material import Material, prepare_material
 from equigrad.steward.promise import collected, statement_body, training_statement
 
-__all__ = ["DEFAULT_EPOCHS", "Setup", "prepare", "rule_options"]
+__all__ = ["DEFAULT_EPOCHS", "Setup", "prepare"]
 
 DEFAULT_EPOCHS = 20.0
 """Expected passes over the training records where neither epochs nor steps are set."""
 
-_DEFAULT_CLIP = 1.0
 _SETTINGS = {
     "target_epsilon": "privacy.epsilon (--epsilon)",
     "public_batch_size": "privacy.expected_batch (--batch)",
@@ -95,7 +93,7 @@ class Setup:
         epochs = DEFAULT_EPOCHS if training.steps is None else None
         options: dict[str, Any] = {
             "rule": privacy.rule,
-            "rule_options": rule_options(privacy.rule, privacy.options),
+            "rule_options": with_default_clip(privacy.rule, privacy.options),
             "delta": privacy.delta,
             "steps": training.steps,
             "epochs": epochs if training.epochs is None else training.epochs,
@@ -264,14 +262,6 @@ def prepare(settings: TrainSettings) -> Setup:
         )
     initial = vector_sha256(flatten(model))
     return Setup(settings, material, model, optimizer, loss, diagnostics, initial)
-
-
-def rule_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule's options, with the bound 1 on a record's push where none is set."""
-    needed: Callable[..., Any] = CLIPPING_RULES[name]
-    clip = inspect.signature(needed).parameters.get("clip")
-    default = {"clip": _DEFAULT_CLIP} if clip is not None and clip.default is clip.empty else {}
-    return {**default, **options}
 
 
 @contextmanager
