@@ -1,7 +1,7 @@
 """Auditing a training setup: the same training with canaries, its words, and its refusals."""
 
 import pytest
-from conftest import quick
+from steward_settings import quick
 
 from equigrad.errors import ConfigError, DataError
 from equigrad.privacy.noise import GaussianMechanism

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
-from conftest import quick
 from safetensors.torch import load_file
+from steward_settings import quick
 
 from equigrad.errors import (
     BudgetExceededError,

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from conftest import quick
+from steward_settings import quick
 
 from equigrad.errors import EquigradError, VerificationError
 from equigrad.federation.record.chain import RecordWriter, read_record

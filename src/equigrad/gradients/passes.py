@@ -5,7 +5,6 @@ answers the questions. The model is left exactly as it was found, also after an 
 """
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,8 +28,6 @@ __all__ = ["Inputs", "PerSamplePass", "per_sample_gradients"]
 Loss = Callable[[Any, Any], Tensor]
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 
-_MOST_TRIES = 5
-
 
 class PerSamplePass:
     """A reusable pass over one model: keeps its buffers from call to call.
@@ -51,7 +48,7 @@ class PerSamplePass:
         In the first call that allows it, hold the sum of the records' gradients to what ordinary
         back-propagation gives, which costs one more run of the model. It notices a parameter that
         is used outside its layer, such as ``F.linear(x, table.weight)``. A batch with a record
-        that is not finite allows no comparison; after five such batches there is a warning.
+        that is not finite allows no comparison, and the next one is tried; see :attr:`checked`.
 
     Raises
     ------
@@ -83,7 +80,7 @@ class PerSamplePass:
         self.workspace = Workspace(workspace_bytes)
         self._names = None if parameters is None else list(parameters)
         self._latest: PerSampleGradients | None = None
-        self._unchecked, self._tries = check, 0
+        self._unchecked = check
         self._modules: list[nn.Module] = []
         self._state: list[tuple[object, ...]] = []
         self._resolved: tuple[dict[str, nn.Parameter], list[tuple[str, nn.Module, Rule]]]
@@ -143,16 +140,15 @@ class PerSamplePass:
     def _judge(self, check: SumCheck, result: PerSampleGradients) -> None:
         """Compare sums; if the batch does not allow it, the next one will be tried."""
         self._unchecked = not check.compare(result)
-        self._tries += 1
-        if self._unchecked and self._tries == _MOST_TRIES:
-            warnings.warn(
-                f"Expected to hold the records' gradients to ordinary ones, got {self._tries} "
-                "batches that do not allow it: some record is not finite, or the model's "
-                "randomness cannot be repeated. Every step now runs the model twice. Clean the "
-                "data, or pass check=False if the model is known to be fine.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+
+    @property
+    def checked(self) -> bool:
+        """Whether a sum was compared already; always True with ``check=False``.
+
+        Nothing is said aloud while no batch allows it: whether a record is finite is a secret of
+        the data, and a private run must not tell.
+        """
+        return not self._unchecked
 
     def _losses(
         self,
