@@ -51,7 +51,7 @@ check: $(VENV)/.installed-dev ## Format, lint, types, import rules, documentatio
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports --no-cache
 	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && \
-		NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir "$$site"
+		NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir "$$site"
 
 format: $(VENV)/.installed-dev ## Format the code, repair what ruff can, renew generated pages
 	@$(BIN)/ruff format .

@@ -116,6 +116,8 @@ def risk_terms(products: StepProducts, *, learning_rate: float, deviation: float
     deviation
         Of the noise on each coordinate of the mean gradient, see :func:`noise_deviation`.
 
+    Notes
+    -----
     Source: Esipova et al., ICLR 2023, with the noise term's units corrected (derived here: the
     noisy sum is divided by L, so its variance by L^2).
     """
