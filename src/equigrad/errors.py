@@ -6,15 +6,21 @@ message alone and ends with the error's ``exit_code``; a traceback always means 
 
 __all__ = [
     "BudgetExceededError",
+    "CheckpointError",
     "ConfigError",
     "DataError",
     "DownloadError",
     "EquigradError",
     "ModelError",
+    "NeedsError",
+    "NonFiniteScoreError",
     "PrivacyError",
+    "PrivacyViewError",
     "QuorumError",
     "RecordError",
     "RegistryError",
+    "StabilityError",
+    "TaintedScoresError",
     "UploadError",
     "VerificationError",
 ]
@@ -56,6 +62,30 @@ class PrivacyError(EquigradError, ValueError):
 
 class BudgetExceededError(PrivacyError):
     """A release would cost more than the privacy account has left; nothing was released."""
+
+
+class PrivacyViewError(PrivacyError):
+    """Scores were asked for without saying who may see them."""
+
+
+class TaintedScoresError(PrivacyError):
+    """Scores of a model trained without privacy were to leave their owner, or to choose records."""
+
+
+class StabilityError(PrivacyError):
+    """A selection could change by more records than its privacy claim allows for."""
+
+
+class CheckpointError(ModelError):
+    """Checkpoints are missing, too few, too early, or do not fit the model."""
+
+
+class NeedsError(ConfigError):
+    """A scorer was not given something it needs: labels, a validation set, learning rates."""
+
+
+class NonFiniteScoreError(DataError):
+    """Inputs, outputs, losses, gradients or scores of some records are NaN or infinite."""
 
 
 class UploadError(EquigradError, ValueError):

@@ -1,0 +1,42 @@
+"""A score for each record, computed from gradients, losses or margins along a training.
+
+:func:`score` is the door; :class:`Trajectory` holds the checkpoints, :class:`ScoreSet` the
+scores. Which records are then chosen is the business of :mod:`equigrad.valuation.select`, what may
+leave the owner of :mod:`equigrad.valuation.release`.
+"""
+
+from equigrad.valuation import scorers
+from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
+from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.reliability import Reliability, rank_correlation
+from equigrad.valuation.scores import ScoreSet, combined, ranked, standardised, suspicion
+from equigrad.valuation.scoring import DEFAULT_SCORERS, score
+from equigrad.valuation.sweep import SweepState
+from equigrad.valuation.trajectory import PrivateSteps, Trajectory
+from equigrad.valuation.views import Local, View
+from equigrad.valuation.visit import Visit
+
+__all__ = [
+    "DEFAULT_SCORERS",
+    "SCORERS",
+    "Local",
+    "PrivateSteps",
+    "Reliability",
+    "ScoreSet",
+    "Scorer",
+    "ScoringContext",
+    "StreamedScorer",
+    "SweepState",
+    "Trajectory",
+    "View",
+    "Visit",
+    "WholeScorer",
+    "combined",
+    "make_scorer",
+    "rank_correlation",
+    "ranked",
+    "score",
+    "scorers",
+    "standardised",
+    "suspicion",
+]

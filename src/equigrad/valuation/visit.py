@@ -1,0 +1,169 @@
+"""One batch of records at one checkpoint: what can be asked of it, each answered once.
+
+Several scorers ask the same visit, so logits, losses and the per-sample pass are computed once for
+all of them. Neighbours: :mod:`.sweep` makes the visits, the scorers ask.
+"""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equigrad.errors import DataError, ModelError, NonFiniteScoreError
+from equigrad.gradients import PerSampleGradients, PerSamplePass
+from equigrad.gradients.calling import call_model
+from equigrad.gradients.checks import record_losses
+from equigrad.privacy.training.rows import Inputs, tensors_of
+
+__all__ = ["Visit"]
+
+
+class Visit:
+    """A batch of records at one checkpoint.
+
+    Attributes
+    ----------
+    index
+        The checkpoint's number in its trajectory.
+    place
+        The checkpoint's number among those that the scorer chose; set for each scorer.
+    rows
+        Where the batch lies in the stretch's accumulators.
+    start
+        Number of the batch's first record in the whole data set.
+    inputs, labels
+        The batch, on the model's device.
+    learning_rate
+        At this checkpoint; None if unknown.
+    """
+
+    def __init__(
+        self,
+        model_pass: PerSamplePass,
+        inputs: Inputs,
+        labels: Tensor,
+        *,
+        index: int = 0,
+        rows: slice = slice(None),
+        start: int = 0,
+        learning_rate: float | None = None,
+        gradients: bool = False,
+        tables: dict[str, Any] | None = None,
+    ) -> None:
+        self.index, self.place, self.rows, self.start = index, 0, rows, start
+        self.inputs, self.labels, self.learning_rate = inputs, labels, learning_rate
+        self.tables: dict[str, Any] = {} if tables is None else tables
+        self._pass, self._gradients = model_pass, gradients
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The model at this checkpoint, in evaluation mode."""
+        return self._pass.model
+
+    @cached_property
+    def grads(self) -> PerSampleGradients:
+        """The per-sample pass over the batch, valid until the next visit."""
+        return self._pass(self.inputs, self.labels)
+
+    @cached_property
+    def outputs(self) -> Any:
+        """What the model returns, detached; taken from the pass if one is made anyway."""
+        if self._gradients:
+            return self.grads.outputs
+        with torch.no_grad():
+            return call_model(self.model, self.inputs)
+
+    @cached_property
+    def losses(self) -> Tensor:
+        """``(B,)`` float64 losses in nats (or the loss's own unit)."""
+        if self._gradients:
+            losses = self.grads.losses
+        else:
+            with torch.no_grad():
+                losses = record_losses(self._pass.loss(self.outputs, self.labels), len(self))
+        return self.finite("losses", losses)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """``(B, K)`` float64 logits."""
+        outputs = self.outputs
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2 or outputs.shape[1] < 2:
+            got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise ModelError(
+                f"Expected logits of shape (records, classes) with two classes or more, got {got}. "
+                "Scorers by class need one output for each class."
+            )
+        return self.finite("logits", outputs)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """``(B, K)`` float64 softmax of the logits."""
+        return torch.softmax(self.logits, dim=1)
+
+    @cached_property
+    def own(self) -> Tensor:
+        """``(B, K) bool``: True at the record's given label."""
+        labels, n_classes = self.labels, self.logits.shape[1]
+        if labels.is_floating_point() or labels.dim() != 1:
+            raise DataError(
+                f"Expected one whole-number class label for each record, got {labels.dtype} of "
+                f"shape {tuple(labels.shape)}. Number the classes from 0."
+            )
+        bad = torch.nonzero((labels < 0) | (labels >= n_classes)).flatten()
+        if bad.numel():
+            at = int(bad[0])
+            raise DataError(
+                f"Expected labels in 0..{n_classes - 1} (the model has {n_classes} outputs), got "
+                f"{int(labels[at])} in record {self.start + at} (from 0). Number the classes from "
+                "0, or give the model more outputs."
+            )
+        return torch.nn.functional.one_hot(labels.long(), n_classes).bool()
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """``(B,)`` float64 norms of the records' gradients over all trainable parameters."""
+        return self.finite("gradients", self.grads.norms)
+
+    def finite(self, what: str, values: Tensor) -> Tensor:
+        """Return ``values`` in float64 if every record's are finite.
+
+        Raises
+        ------
+        NonFiniteScoreError
+            With the number and the first of the records that are not. It speaks of records: for
+            their owner only.
+        """
+        wide = values.detach().double()
+        good = torch.isfinite(wide)
+        good = good.flatten(1).all(1) if good.dim() > 1 else good
+        if not bool(good.all()):
+            bad = torch.nonzero(~good).flatten()
+            first = ", ".join(str(self.start + int(i)) for i in bad[:5])
+            raise NonFiniteScoreError(
+                f"Expected finite {what}, got NaN or inf in {bad.numel()} records of a batch, the "
+                f"first {first} (from 0), at checkpoint {self.index}. Remove or repair the "
+                "records, or take a checkpoint of a training that did not diverge."
+            )
+        return wide
+
+    @property
+    def input(self) -> Tensor:
+        """The model's only input, ``(B, ...)``, floating point; for maps over features."""
+        found = tensors_of(self.inputs)
+        if len(found) != 1 or not found[0].is_floating_point():
+            raise ModelError(
+                "Expected a model with one floating-point input, whose features a map can speak "
+                f"of, got {len(found)} inputs of {[str(t.dtype) for t in found]}. Use another "
+                "scorer for token ids or several inputs."
+            )
+        return found[0]
+
+    def over_inputs(self, tensor: Tensor) -> Inputs:
+        """Return the inputs with their only tensor replaced by ``tensor``."""
+        from equigrad.privacy.training.rows import map_inputs
+
+        return map_inputs(self.inputs, lambda _: tensor)
