@@ -6,8 +6,8 @@ batch size and number of threads; after 3 warm-up rounds every round runs each m
 order of its own (what runs after a mode pays for the memory which that mode gave back); ratios
 are those of one round's step to the same round's non-private step (median, quartiles), and of the
 least times. Memory: a fresh process per mode, the peak of resident memory less what was resident
-once model and data were there. The row "noise ahead" has its noise drawn by a second thread, also where
-PyTorch has one; the trainer itself does so for models beyond four million parameters.
+once model and data were there. The row "noise ahead" has its noise drawn by a second thread, also
+where PyTorch has one; the trainer itself does so for models beyond four million parameters.
 
 Run: ``python benchmarks/dp_step.py [--quick] [--json FILE] [--models ...] [--batches ...]``
 """
