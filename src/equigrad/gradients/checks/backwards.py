@@ -6,8 +6,9 @@ every tensor of the forward pass that holds rows, the gradient at the other rows
 rows do not meet. Neighbours: ``probe`` does the same with values.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -37,12 +38,7 @@ def gradient_findings(rows: Rows, depends: set[Key]) -> Iterator[Finding]:
     mixed: set[Key] = set()
     for chosen in rows.subsets():
         try:
-            gradients = torch.autograd.grad(
-                losses[chosen.to(losses.device)].sum(),
-                list(live.values()),
-                retain_graph=True,
-                allow_unused=True,
-            )
+            mixed |= _reached(trace, live, losses, chosen)
         except RuntimeError as error:
             if "checkpoint" not in str(error).lower():
                 raise
@@ -52,15 +48,37 @@ def gradient_findings(rows: Rows, depends: set[Key]) -> Iterator[Finding]:
                 "Pass use_reentrant=False to the checkpoint",
             )
             return
-        for key, gradient in zip(live, gradients, strict=True):
-            if gradient is not None and not apart(torch.nan_to_num(gradient) != 0, chosen):
-                mixed.add(key)
     if mixed:
         yield Finding(
             _culprit(trace, mixed),
             "mixes rows in the backward pass: one row's loss has a gradient at another row",
             "Use a layer that treats every row by itself, or check that the batch is on axis 0",
         )
+
+
+def _reached(trace: Trace, live: Mapping[Key, Tensor], losses: Tensor, chosen: Tensor) -> set[Key]:
+    """Return the tensors at which the losses of the rows ``chosen`` have a gradient at others.
+
+    Each gradient is judged when it passes and let go: all of them together would take several
+    times the memory of a step of training.
+    """
+    mixed: set[Key] = set()
+    with contextlib.ExitStack() as stack:
+        for key, tensor in live.items():
+
+            def judge(gradient: Tensor, key: Key = key) -> None:
+                if not apart(torch.nan_to_num(gradient) != 0, chosen):
+                    mixed.add(key)
+
+            handle = tensor.register_hook(judge)  # type: ignore[no-untyped-call]  # torch's
+            stack.callback(handle.remove)
+        torch.autograd.grad(
+            losses[chosen.to(losses.device)].sum(),
+            trace.sources,
+            retain_graph=True,
+            allow_unused=True,
+        )
+    return mixed
 
 
 def _losses(trace: Trace, rows: Rows) -> Tensor | None:

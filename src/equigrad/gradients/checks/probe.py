@@ -52,16 +52,27 @@ def probe_findings(
         findings.update(dict.fromkeys(_filled(before, after)))
     findings.update(dict.fromkeys(_fewer(few, before)))
     if every.size > few.size and not findings:
-        before = every.run()
-        for chosen in every.subsets():
-            after = every.replaced(chosen).run()
-            findings.update(dict.fromkeys(_mixing(before, after, chosen)))
-            findings.update(dict.fromkeys(_filled(before, after)))
+        findings.update(dict.fromkeys(_in_large_batches(every)))
     if not findings:  # else they say it better
         findings.update(dict.fromkeys(gradient_findings(few, depends)))
     if every.size > few.size and not findings:
         findings.update(dict.fromkeys(gradient_findings(every, depends)))
     return list(findings)
+
+
+def _in_large_batches(every: Rows) -> Iterator[Finding]:
+    """Yield findings of replacing halves of all rows.
+
+    What goes in and out of the modules is recorded only where rows are found to meet: kept for
+    all modules, it would take several times the memory of the training that follows.
+    """
+    before = every.run(watched=False)
+    for chosen in every.subsets():
+        after = every.replaced(chosen).run(watched=False)
+        if any(True for _ in _mixing(before, after, chosen)):
+            yield from _mixing(every.run(), every.replaced(chosen).run(), chosen)
+            return
+        yield from _filled(before, after)
 
 
 def _given(model: nn.Module, inputs: Any, loss: Any, targets: Any) -> Rows:

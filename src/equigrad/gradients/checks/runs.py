@@ -5,7 +5,7 @@ Neighbours: ``probe`` compares the values of such runs, ``backwards`` their grad
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +27,14 @@ Key = tuple[str, int, int]
 class Trace:
     """What one forward pass produced, module by module, in the order of their completion.
 
-    ``calls`` has what went in and came out of each call; ``result`` the outputs, and the losses
-    last if there is a loss.
+    ``calls`` has what went in and came out of each call; ``sources`` what gradients end at (inputs
+    and parameters) in a run for gradients; ``result`` the outputs, and the losses last if there is
+    a loss.
     """
 
     calls: list[tuple[str, list[Tensor], list[Tensor]]] = field(default_factory=list)
     packed: set[str] = field(default_factory=set)
+    sources: list[Tensor] = field(default_factory=list)
     result: list[Tensor] = field(default_factory=list)
     buffers: dict[str, Tensor] = field(default_factory=dict)
 
@@ -95,26 +97,34 @@ class Rows:
             yield chosen
             yield ~chosen
 
-    def run(self) -> Trace:
+    def run(self, *, watched: bool = True) -> Trace:
         """Run the model, recording copies: later layers may work in place.
 
-        With gradients on: without them, some of PyTorch's layers skip the layers within.
+        With gradients on: without them, some of PyTorch's layers skip the layers within. Unwatched,
+        only results and buffers are recorded, which takes no more memory than a step of training.
         """
         with torch.enable_grad():
-            return self._run(tree_map(_copied, self.inputs), lambda t: t.detach().clone())
+            inputs = tree_map(_copied, self.inputs)
+            return self._run(inputs, lambda t: t.detach().clone(), watched=watched)
 
     def run_for_gradients(self) -> Trace:
         """Run the model with gradients, its inputs' included, recording the tensors themselves."""
+        leaves = tree_map(_differentiable, self.inputs)
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            return self._run(tree_map(_differentiable, self.inputs), lambda t: t)
+            # Copies: a model may change its inputs in place, which leaves do not allow.
+            inputs = tree_map(lambda t: t.clone() if isinstance(t, Tensor) else t, leaves)
+            trace = self._run(inputs, lambda t: t)
+        given = [*tree_leaves(leaves), *self.model.parameters()]
+        trace.sources = [t for t in given if isinstance(t, Tensor) and t.requires_grad]
+        return trace
 
-    def _run(self, inputs: Any, keep: Keep) -> Trace:
+    def _run(self, inputs: Any, keep: Keep, *, watched: bool = True) -> Trace:
         """Run the model once under the probe's seed; buffers and random state are put back."""
         trace = Trace()
         with (
             torch.random.fork_rng(),
             buffers_kept(self.model),
-            _watched(self.model, trace, keep),
+            _watched(self.model, trace, keep) if watched else nullcontext(),
         ):
             torch.manual_seed(SEED)
             outputs = call_model(self.model, inputs)
@@ -156,10 +166,10 @@ def _copied(leaf: Any) -> Any:
 
 
 def _differentiable(leaf: Any) -> Any:
-    """Return a copy that takes gradients if it can, and may be changed in place."""
+    """Return a copy that takes gradients if it can."""
     copy = _copied(leaf)
     real = isinstance(copy, Tensor) and (copy.is_floating_point() or copy.is_complex())
-    return copy.requires_grad_().clone() if real else copy
+    return copy.requires_grad_() if real else copy
 
 
 @contextmanager
