@@ -1,0 +1,281 @@
+"""A noisy score for every slot of an owner's records.
+
+Source: section 3.7 of the specification. The noise has the strength of local privacy: one event
+covers all records because a record touches only its own slot.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from equigrad._validate import in_range, positive, positive_int
+from equigrad.privacy.accounting import PrivacyEvent, gaussian_release
+from equigrad.privacy.noise import GaussianMechanism, NoiseKey
+from equigrad.valuation.base import Bounds, Float64
+from equigrad.valuation.release.slots import Slots, slots_of
+from equigrad.valuation.release.terms import (
+    Account,
+    charge,
+    check_account,
+    check_bounds,
+    check_key,
+    finite_values,
+    refuse_estimate,
+    refuse_pooled,
+    refuse_released,
+    refuse_tainted,
+    seeds,
+)
+from equigrad.valuation.scores import ScoreSet
+
+__all__ = ["ReleasedScores", "ScoreTerms", "noisy_scores", "release_scores", "terms_for"]
+
+_USE = "a release"
+_REMEDY = "Give stability=c, the most scores that one record can change, or release another scorer."
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReleasedScores(ScoreSet):
+    """What the world sees of scores: one noisy number for each slot.
+
+    ``values`` are ``(n_slots,)``, with the noise: they may lie outside of the bounds they were
+    clipped to, which :attr:`clipped_to` keeps (``bounds`` is None). The reliability and the
+    warnings of the local scores are not here, since they were computed from the records.
+
+    Attributes
+    ----------
+    clipped_to
+        The public bounds (a, b) that scores were clipped to before the noise.
+    noise_std
+        Standard deviation of the noise on each value, in the scores' units.
+    event
+        What the release was charged as.
+    charged
+        False if it was charged to no account.
+    """
+
+    clipped_to: Bounds
+    noise_std: float
+    event: PrivacyEvent
+    charged: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the released values and all that belongs to them, as JSON can hold it."""
+        return {
+            **super().to_json(),
+            "values": self.values.tolist(),
+            "clipped_to": list(self.clipped_to),
+            "noise_std": self.noise_std,
+            "event": self.event.to_json(),
+            "charged": self.charged,
+        }
+
+
+@dataclass(frozen=True)
+class ScoreTerms:
+    """The public terms of a release of scores, and its event.
+
+    Attributes
+    ----------
+    bounds
+        (a, b), finite, a < b.
+    mu
+        Gaussian differential privacy of the release, > 0.
+    stability
+        c: how many scores one record can change; 1 for scores of its own.
+    secure
+        Whether the noise is rounded on a public grid.
+    """
+
+    bounds: Bounds
+    mu: float
+    stability: int = 1
+    secure: bool = True
+
+    def __post_init__(self) -> None:
+        positive("mu", self.mu)
+        positive_int("stability", self.stability)
+        check_bounds(self.bounds, None, "the scores")
+
+    @property
+    def sensitivity(self) -> float:
+        """``(b - a) sqrt(c)``: L2 change of all slots when a record comes, goes or is replaced."""
+        return (self.bounds[1] - self.bounds[0]) * math.sqrt(self.stability)
+
+    @property
+    def mechanism(self) -> GaussianMechanism:
+        """What adds the noise."""
+        return GaussianMechanism(1.0 / self.mu, self.sensitivity, secure=self.secure)
+
+    def event(self, scorer: str, slots: int, *, seeded: bool) -> PrivacyEvent:
+        """Return the one event of a release of ``slots`` scores."""
+        return gaussian_release(
+            "scores",
+            sensitivity=self.sensitivity,
+            noise_std=self.sensitivity / self.mu,
+            noise_coordinates=slots if self.secure else 0,
+            noise_form="rounded" if self.secure else "fast",
+            label=f"scores of {scorer}",
+            settings={"scorer": scorer, "bounds": list(self.bounds), "stability": self.stability},
+            seeded=seeded,
+        )
+
+
+def noisy_scores(values: Float64, bounds: Bounds, mu: float, standard: Float64) -> Float64:
+    """Return ``clip(values, a, b) + standard (b - a)/mu``: the arithmetic of a release.
+
+    Not private: without the secure form's care for floating point, and with any numbers in place
+    of noise. It is the oracle of :func:`release_scores`.
+
+    Parameters
+    ----------
+    values, standard
+        ``(n,)`` scores and standard normal numbers.
+    bounds, mu
+        As for :func:`release_scores`.
+    """
+    low, high = check_bounds(bounds, None, "the scores")
+    positive("mu", mu)
+    return np.clip(values, low, high) + np.asarray(standard) * ((high - low) / mu)
+
+
+def release_scores(
+    scores: ScoreSet,
+    *,
+    mu: float,
+    account: Account,
+    bounds: Bounds | None = None,
+    key: NoiseKey | None = None,
+    stability: int | None = None,
+    slots: Slots | None = None,
+    absent: float | None = None,
+    secure: bool = True,
+) -> ReleasedScores:
+    """Release a noisy score for each slot and charge it as one Gaussian event.
+
+    Scores are clipped to [a, b] (infinite ones become the bound on their side) and get noise
+    ``N(0, ((b - a) sqrt(c) / mu)^2)``.
+
+    Guarantee: all slots together are mu-Gaussian differentially private for one record added,
+    removed or replaced, given the scorer's checkpoints and a public validation set. The number of
+    slots is public. A refusal changes neither account nor key.
+
+    Parameters
+    ----------
+    scores
+        Local scores of a public or privately trained model.
+    mu
+        > 0; the event's noise multiplier is ``1/mu``.
+    account
+        What is charged, before any noise is drawn. ``"none"`` charges nobody: then whoever calls
+        must compose :attr:`ReleasedScores.event` with all else that is released.
+    bounds
+        Public (a, b), chosen without looking at the records; by default the scorer's own range.
+    key
+        Source of the noise; a new secret one by default. A private key serves one release. The
+        noise of a test key protects nobody, and result and event say so.
+    stability
+        c >= 1, for scores that depend on other records: the most scores one record can change.
+    slots
+        Public slots, if there are more than records; by default as many.
+    absent
+        What a slot without a record reads, in [a, b]; the middle by default.
+    secure
+        Round the noise on a public grid, else the fast form.
+
+    Raises
+    ------
+    TaintedScoresError
+        If the scorer's model was trained on the records without privacy.
+    StabilityError
+        If a score depends on other records and no stability is given.
+    PrivacyError
+        If the scores are estimates, no account is named, or the key has served before.
+    ConfigError
+        If bounds are missing or a value is impossible.
+    BudgetExceededError
+        If the account refuses; nothing is released then.
+    """
+    return released_by(
+        scores,
+        terms_for(scores, bounds, mu, stability, secure=secure),
+        account=account,
+        key=key,
+        slots=slots,
+        absent=absent,
+    )
+
+
+def terms_for(
+    scores: ScoreSet, bounds: Bounds | None, mu: float, stability: int | None, *, secure: bool
+) -> ScoreTerms:
+    """Return the terms of a release, after its conditions."""
+    refuse_released(scores)
+    refuse_tainted(scores.origin, scores.scorer, _USE)
+    refuse_estimate(scores.estimate, scores.scorer, _USE)
+    if stability is None:
+        refuse_pooled(
+            scores.locality,
+            scores.scorer,
+            _USE,
+            _REMEDY,
+            public_validation=scores.public_validation,
+        )
+    chosen = check_bounds(bounds, scores.bounds, scores.scorer)
+    return ScoreTerms(chosen, mu, 1 if stability is None else stability, secure)
+
+
+def released_by(
+    scores: ScoreSet,
+    terms: ScoreTerms,
+    *,
+    account: Account,
+    key: NoiseKey | None,
+    slots: Slots | None,
+    absent: float | None,
+    turn: int = 0,
+) -> ReleasedScores:
+    """Charge, draw and return; ``turn`` tells releases of one key apart."""
+    check_account(account, "the scores")
+    check_key(key, again=turn > 0)
+    low, high = terms.bounds
+    empty = in_range("absent", (low + high) / 2 if absent is None else absent, low, high)
+    places = slots_of(slots, len(scores))
+    full = places.spread(np.clip(finite_values(scores), low, high), empty)
+    event = terms.event(scores.scorer, places.count, seeded=seeds(key))
+    source = charge(account, event, key, again=turn > 0)
+    noisy = terms.mechanism.release(torch.from_numpy(full), source, turn, "release")
+    return ReleasedScores(
+        values=noisy.numpy(),
+        scorer=scores.scorer,
+        orientation=scores.orientation,
+        locality=scores.locality,
+        origin=scores.origin,
+        view="release_scores",
+        checkpoints=scores.checkpoints,
+        settings=scores.settings,
+        warnings=_words(terms, charged=account != "none"),
+        seeded=scores.seeded or event.seeded,
+        public_validation=scores.public_validation,
+        clipped_to=terms.bounds,
+        noise_std=terms.mechanism.deviation(places.count),
+        event=event,
+        charged=account != "none",
+    )
+
+
+def _words(terms: ScoreTerms, *, charged: bool) -> tuple[str, ...]:
+    """Return what a reader must know of the numbers; all of it public."""
+    low, high = terms.bounds
+    noise = terms.sensitivity / terms.mu
+    words = [
+        f"Noise of standard deviation {noise:.4g} was added to scores clipped to "
+        f"[{low:g}, {high:g}]: as much as local privacy adds. Compare it with the spread of the "
+        "local scores before you read a single one."
+    ]
+    if not charged:
+        words.append("Charged to no account: compose the event with all other releases.")
+    return tuple(words)
