@@ -15,6 +15,8 @@ from equigrad.privacy.accounting.conversions import (
 from equigrad.privacy.accounting.delta import LargeDeltaWarning, warn_large_delta
 from equigrad.privacy.accounting.epsilon import delta_of, epsilon
 from equigrad.privacy.accounting.events import SEEDED_MARK, PrivacyEvent
+from equigrad.privacy.accounting.individual import IndividualAccount
+from equigrad.privacy.accounting.individual_filter import IndividualFilter
 from equigrad.privacy.accounting.joint import gradient_noise_multiplier, joint_noise_multiplier
 from equigrad.privacy.accounting.plan import epsilon_after, most_steps, steps_within
 from equigrad.privacy.accounting.relations import ADD_OR_REMOVE_ONE, REPLACE_ONE, relation_of
@@ -31,6 +33,8 @@ __all__ = [
     "SEEDED_MARK",
     "Accountant",
     "Calibration",
+    "IndividualAccount",
+    "IndividualFilter",
     "LargeDeltaWarning",
     "PrivacyEvent",
     "PrivacyStatement",
