@@ -9,12 +9,8 @@ from equigrad.valuation.release.aggregate import ReleasedAggregate, release_aggr
 from equigrad.valuation.release.draws import exponentials, gumbels
 from equigrad.valuation.release.histogram import Count, Histogram
 from equigrad.valuation.release.quantile import Quantile, quantile_intervals, quantile_of_draws
-from equigrad.valuation.release.scores import (
-    ReleasedScores,
-    ScoreTerms,
-    noisy_scores,
-    release_scores,
-)
+from equigrad.valuation.release.score_terms import ScoreTerms, noisy_scores
+from equigrad.valuation.release.scores import ReleasedScores, release_scores
 from equigrad.valuation.release.slots import Slots
 from equigrad.valuation.release.statistics import (
     STATISTICS,

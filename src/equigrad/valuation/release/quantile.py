@@ -129,4 +129,4 @@ class Quantile(Statistic):
         place = float(key.uniform(turn, "release", 1, 1)[0])
         drawn = quantile_of_draws(ends, weights, gumbel, place)
         step = grid_step(self.bounds[1] - self.bounds[0])
-        return np.clip(np.array([round(drawn / step) * step]), *self.bounds)
+        return np.array([min(max(round(drawn / step) * step, self.bounds[0]), self.bounds[1])])

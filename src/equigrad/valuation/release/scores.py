@@ -4,37 +4,29 @@ Source: section 3.7 of the specification. The noise has the strength of local pr
 covers all records because a record touches only its own slot.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from equigrad._validate import in_range, positive, positive_int
-from equigrad.privacy.accounting import PrivacyEvent, gaussian_release
-from equigrad.privacy.noise import GaussianMechanism, NoiseKey
-from equigrad.valuation.base import Bounds, Float64
+from equigrad._validate import in_range
+from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.noise import NoiseKey
+from equigrad.valuation.base import Bounds
+from equigrad.valuation.release.score_terms import ScoreTerms, terms_for
 from equigrad.valuation.release.slots import Slots, slots_of
 from equigrad.valuation.release.terms import (
     Account,
     charge,
     check_account,
-    check_bounds,
     check_key,
     finite_values,
-    refuse_estimate,
-    refuse_pooled,
-    refuse_released,
-    refuse_tainted,
     seeds,
 )
 from equigrad.valuation.scores import ScoreSet
 
-__all__ = ["ReleasedScores", "ScoreTerms", "noisy_scores", "release_scores", "terms_for"]
-
-_USE = "a release"
-_REMEDY = "Give stability=c, the most scores that one record can change, or release another scorer."
+__all__ = ["ReleasedScores", "release_scores", "released_by"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,74 +64,6 @@ class ReleasedScores(ScoreSet):
             "event": self.event.to_json(),
             "charged": self.charged,
         }
-
-
-@dataclass(frozen=True)
-class ScoreTerms:
-    """The public terms of a release of scores, and its event.
-
-    Attributes
-    ----------
-    bounds
-        (a, b), finite, a < b.
-    mu
-        Gaussian differential privacy of the release, > 0.
-    stability
-        c: how many scores one record can change; 1 for scores of its own.
-    secure
-        Whether the noise is rounded on a public grid.
-    """
-
-    bounds: Bounds
-    mu: float
-    stability: int = 1
-    secure: bool = True
-
-    def __post_init__(self) -> None:
-        positive("mu", self.mu)
-        positive_int("stability", self.stability)
-        check_bounds(self.bounds, None, "the scores")
-
-    @property
-    def sensitivity(self) -> float:
-        """``(b - a) sqrt(c)``: L2 change of all slots when a record comes, goes or is replaced."""
-        return (self.bounds[1] - self.bounds[0]) * math.sqrt(self.stability)
-
-    @property
-    def mechanism(self) -> GaussianMechanism:
-        """What adds the noise."""
-        return GaussianMechanism(1.0 / self.mu, self.sensitivity, secure=self.secure)
-
-    def event(self, scorer: str, slots: int, *, seeded: bool) -> PrivacyEvent:
-        """Return the one event of a release of ``slots`` scores."""
-        return gaussian_release(
-            "scores",
-            sensitivity=self.sensitivity,
-            noise_std=self.sensitivity / self.mu,
-            noise_coordinates=slots if self.secure else 0,
-            noise_form="rounded" if self.secure else "fast",
-            label=f"scores of {scorer}",
-            settings={"scorer": scorer, "bounds": list(self.bounds), "stability": self.stability},
-            seeded=seeded,
-        )
-
-
-def noisy_scores(values: Float64, bounds: Bounds, mu: float, standard: Float64) -> Float64:
-    """Return ``clip(values, a, b) + standard (b - a)/mu``: the arithmetic of a release.
-
-    Not private: without the secure form's care for floating point, and with any numbers in place
-    of noise. It is the oracle of :func:`release_scores`.
-
-    Parameters
-    ----------
-    values, standard
-        ``(n,)`` scores and standard normal numbers.
-    bounds, mu
-        As for :func:`release_scores`.
-    """
-    low, high = check_bounds(bounds, None, "the scores")
-    positive("mu", mu)
-    return np.clip(values, low, high) + np.asarray(standard) * ((high - low) / mu)
 
 
 def release_scores(
@@ -207,25 +131,6 @@ def release_scores(
         slots=slots,
         absent=absent,
     )
-
-
-def terms_for(
-    scores: ScoreSet, bounds: Bounds | None, mu: float, stability: int | None, *, secure: bool
-) -> ScoreTerms:
-    """Return the terms of a release, after its conditions."""
-    refuse_released(scores)
-    refuse_tainted(scores.origin, scores.scorer, _USE)
-    refuse_estimate(scores.estimate, scores.scorer, _USE)
-    if stability is None:
-        refuse_pooled(
-            scores.locality,
-            scores.scorer,
-            _USE,
-            _REMEDY,
-            public_validation=scores.public_validation,
-        )
-    chosen = check_bounds(bounds, scores.bounds, scores.scorer)
-    return ScoreTerms(chosen, mu, 1 if stability is None else stability, secure)
 
 
 def released_by(

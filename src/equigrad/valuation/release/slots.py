@@ -40,7 +40,7 @@ class Slots:
         taken = np.asarray(self.taken)
         sound = taken.ndim == 1 and (not taken.size or taken.dtype.kind in "iu")
         if sound and taken.size:
-            sound = 0 <= taken.min() and taken.max() < self.count
+            sound = bool(taken.min() >= 0 and taken.max() < self.count)
             sound = sound and np.unique(taken).size == taken.size
         if not sound:
             raise ConfigError(
@@ -50,7 +50,7 @@ class Slots:
         object.__setattr__(self, "taken", taken.astype(np.int64))
 
     def spread(self, values: Float64, absent: float) -> Float64:
-        """Return ``(count,)``: the records' ``(n,)`` values in their slots, elsewhere ``absent``."""
+        """Return ``(count,)``: the records' values ``(n,)`` in their slots, others ``absent``."""
         full = np.full(self.count, absent, dtype=np.float64)
         full[self.taken] = values
         return full

@@ -193,7 +193,8 @@ class ClassMeans(_Centred):
 
     def total(self, values: Float64) -> Float64:
         """Return the sums of centred scores by class."""
-        return np.bincount(self.labels, weights=self._centred(values), minlength=self.width)
+        sums = np.bincount(self.labels, weights=self._centred(values), minlength=self.width)
+        return sums.astype(np.float64)
 
     def shown(self, noisy: Float64) -> Float64:
         """Return ``v0 + noisy / class_sizes``."""

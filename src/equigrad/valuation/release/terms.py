@@ -185,8 +185,9 @@ def refuse_estimate(estimate: bool, scorer: str, use: str) -> None:
     """
     if estimate:
         raise PrivacyError(
-            f"Expected sound values for {use}, got estimates of {scorer} (carried norms or rounding "
-            "to the nearest level). Compute every step's norm, without carry_last and parity."
+            f"Expected sound values for {use}, got estimates of {scorer} (carried norms or "
+            "rounding to the nearest level). Compute the norm of every step, without carry_last or "
+            "parity."
         )
 
 

@@ -14,7 +14,8 @@ from equigrad.privacy.noise import NoiseKey
 from equigrad.valuation.base import Bounds, Scorer
 from equigrad.valuation.context import ScoringContext
 from equigrad.valuation.release.aggregate import ReleasedAggregate, aggregated_by
-from equigrad.valuation.release.scores import ReleasedScores, ScoreTerms, released_by, terms_for
+from equigrad.valuation.release.score_terms import ScoreTerms, terms_for
+from equigrad.valuation.release.scores import ReleasedScores, released_by
 from equigrad.valuation.release.statistics import Statistic, make_statistic
 from equigrad.valuation.release.terms import (
     Account,

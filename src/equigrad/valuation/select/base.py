@@ -142,6 +142,7 @@ class Selector(ABC):
     def event(self, scores: ScoreSet, *, seeded: bool) -> PrivacyEvent | None:
         """Return what the selection itself releases, to be charged before it; None if nothing."""
         del scores, seeded
+        return None
 
     def given(self, selection: Selection) -> "Selector":
         """Return the rule that is left once what ``selection`` released is fixed.

@@ -42,7 +42,7 @@ class Declared(Selector):
         c >= 1: the most records by which the selection can change when one record joins or leaves.
     keep
         Share in (0, 1]: keep the best ``floor(keep n)`` of the n records present.
-    selector
+    inner
         In place of ``keep``: another selector, or its description, which releases nothing.
     direction
         With ``keep``: which side is suspicious; by default it follows from the orientation.
@@ -60,16 +60,14 @@ class Declared(Selector):
         self,
         selection_stability: int,
         keep: float | None = None,
-        selector: Selector | Mapping[str, Any] | str | None = None,
+        inner: Selector | Mapping[str, Any] | str | None = None,
         direction: str | None = None,
     ) -> None:
         self.selection_stability = positive_int("selection_stability", selection_stability)
-        if (keep is None) == (selector is None):
-            raise ConfigError(
-                f"Expected either keep or selector, got keep={keep!r}, selector={selector!r}."
-            )
+        if (keep is None) == (inner is None):
+            raise ConfigError(f"Expected either keep or inner, got keep={keep!r}, inner={inner!r}.")
         self.keep = None if keep is None else float(in_range("keep", keep, 0, 1, left_open=True))
-        self.inner = _made(selector)
+        self.inner = _made(inner)
         self.direction = checked_side(direction)
         if self.inner is not None and (self.inner.tosses or self.inner.name == self.name):
             raise ConfigError(
@@ -87,7 +85,7 @@ class Declared(Selector):
         return {
             "selection_stability": self.selection_stability,
             "keep": self.keep,
-            "selector": None if self.inner is None else self.inner.describe(),
+            "inner": None if self.inner is None else self.inner.describe(),
             "direction": self.direction,
         }
 

@@ -63,7 +63,9 @@ class FixedThreshold(Selector):
         if threshold is not None:
             in_range("threshold", threshold, -math.inf, math.inf, left_open=True, right_open=True)
         self.threshold = None if threshold is None else float(threshold)
-        self.n_classes = None if n_classes is None else positive_int("n_classes", n_classes, least=2)
+        self.n_classes = (
+            None if n_classes is None else positive_int("n_classes", n_classes, least=2)
+        )
         self.direction = checked_side(direction)
 
     def settings(self) -> dict[str, Any]:
