@@ -7,6 +7,7 @@ leave the owner of :mod:`equigrad.valuation.release`.
 
 from equigrad.valuation import scorers
 from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
+from equigrad.valuation.collect import CheckpointKeeper, checkpoint_steps, collect
 from equigrad.valuation.context import ScoringContext
 from equigrad.valuation.reliability import Reliability, rank_correlation
 from equigrad.valuation.scores import ScoreSet, combined, ranked, standardised, suspicion
@@ -19,6 +20,7 @@ from equigrad.valuation.visit import Visit
 __all__ = [
     "DEFAULT_SCORERS",
     "SCORERS",
+    "CheckpointKeeper",
     "Local",
     "PrivateSteps",
     "Reliability",
@@ -31,6 +33,8 @@ __all__ = [
     "View",
     "Visit",
     "WholeScorer",
+    "checkpoint_steps",
+    "collect",
     "combined",
     "make_scorer",
     "rank_correlation",

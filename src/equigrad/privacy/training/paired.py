@@ -58,6 +58,16 @@ class PairedTrainer:
         self._loss, self._rows, self._settings, self._key = loss, rows, settings, key
         self._every, self._device = scheduler_every, device
 
+    @property
+    def planned(self) -> int:
+        """The number of steps planned, as many as the private run's."""
+        return self._settings.steps
+
+    @property
+    def loss(self) -> Callable[[Any, Any], Tensor]:
+        """The loss with one number per record."""
+        return self._loss
+
     def step(self) -> None:
         """Make one step on the rows that the private run's step of the same number draws."""
         nonce, settings = self.steps_done, self._settings
