@@ -2,8 +2,8 @@
 
 Unknown keys are refused. Reading a TOML file with good error messages is the work of
 :mod:`equigrad.federation.config.loader`; the presets of the fair rewards are in
-:mod:`equigrad.federation.config.presets`, the table [privacy] in
-:mod:`equigrad.federation.config.privacy`.
+:mod:`equigrad.federation.config.presets`, the tables [privacy]
+and [selection] in :mod:`equigrad.federation.config.privacy` and ``.selection``.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +20,7 @@ from equigrad.federation.config.kinds import (
     Section,
 )
 from equigrad.federation.config.privacy import PrivacyConfig
+from equigrad.federation.config.selection import SelectionConfig
 
 __all__ = [
     "AuditConfig",
@@ -33,6 +34,7 @@ __all__ = [
     "RewardsConfig",
     "RoundConfig",
     "RunConfig",
+    "SelectionConfig",
     "TrainingConfig",
 ]
 
@@ -265,6 +267,7 @@ class RunConfig(Section):
     rewards: RewardsConfig = RewardsConfig()
     audit: AuditConfig = AuditConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    selection: SelectionConfig = SelectionConfig()
     round: RoundConfig = RoundConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     engine: EngineConfig = EngineConfig()

@@ -200,7 +200,9 @@ class PartyAgent:
     def _standalone(
         self, state: PartyState, request: StandaloneRequest
     ) -> tuple[PartyState, StandaloneReply]:
-        alone = PartyState(weights=self._initial)
+        # What was selected for the rounds serves training alone as well.
+        chosen = {k: v for k, v in state.private.items() if k == "selection"}
+        alone = PartyState(weights=self._initial, private=chosen)
         for round_ in range(request.rounds):
             if self._private is not None:
                 step = self._private.train(alone, round_, alone=True)

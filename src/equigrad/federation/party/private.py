@@ -9,14 +9,17 @@ party's :class:`~equigrad.federation.private.plan.PrivacyPlan`; the account and 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from equigrad.errors import ConfigError
 from equigrad.federation.party.optimizer import make_optimizer, restore_state, save_state
+from equigrad.federation.party.selecting import Choice, choose
 from equigrad.federation.party.spec import PartySpec, Records
 from equigrad.federation.party.state import PartyState
 from equigrad.federation.party.training import LocalStep, Loss, check_training
@@ -49,6 +52,34 @@ def _cross_entropy(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def _squared_error(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return (outputs.squeeze(1) - labels).square()
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What a party trains on: some or all of its records, as tensors."""
+
+    features: torch.Tensor
+    labels: torch.Tensor
+    groups: torch.Tensor | None
+
+    @classmethod
+    def of(
+        cls,
+        records: Records,
+        labels: torch.Tensor,
+        groups: torch.Tensor | None,
+        chosen: Choice | None,
+    ) -> "_Rows":
+        """Return the chosen rows.
+
+        Rate and divisor stay those of all records. A choice of none leaves one row that adds
+        nothing, so that noise is all there is and nobody can tell.
+        """
+        if chosen is None:
+            return cls(records.features, labels, groups)
+        kept = torch.from_numpy(np.flatnonzero(chosen.kept)).to(labels.device)
+        own = None if groups is None else groups[kept.cpu()]
+        return cls(records.features[kept], labels[kept], own)
 
 
 class PrivateWork:
@@ -97,7 +128,9 @@ class PrivateWork:
         self._parameters = trainable(model)
         self._account = PartyAccount(spec.account, self.plan, spec.seed)
         self._first_state = self.plan.rule().state()
+        self._initial = flatten(model)
         self._data: dict[int, str] = {}
+        self._choices: dict[str, Choice] = {}
 
     def steps(self) -> int:
         """Return how many steps the party's account holds."""
@@ -129,18 +162,47 @@ class PrivateWork:
         BudgetExceededError
             If the account holds too little for a whole round; nothing was touched then.
         """
-        chosen = self._records.labels if labels is None else labels
+        given = self._records.labels if labels is None else labels
+        selected = self._selected(state, given)
+        rows = _Rows.of(self._records, given, self.spec.groups, selected)
         rule_state = state.private.get("rule", self._first_state)
         first = round_ * self.plan.round_steps + (_ALONE if alone else 0)
-        charge = self._account.charge(first, self._digest(state, rule_state, chosen))
+        digest = self._digest(state, rule_state, given, selected)
+        charge = self._account.charge(first, digest)
         load_flat(self._model, state.weights)
         set_training_mode(self._model, self._frozen)
         # The maker seeds PyTorch's global generator (for dropout) from the key at every step; the
         # lock keeps other threads' models from drawing in between.
         with private_rng(0, self._records.features.device):
-            optimizer, private = self._descend(state, round_, chosen, rule_state, charge)
+            optimizer, private = self._descend(state, round_, rows, rule_state, charge)
+        if selected is not None:
+            private["selection"] = selected.to_json()
         after = flatten(self._model)
         return LocalStep(after - state.weights, after, optimizer, private)
+
+    def _selected(self, state: PartyState, labels: torch.Tensor) -> Choice | None:
+        """Return which records the party chose, now if it has not yet; None if it takes all."""
+        plan = self.plan.selection
+        if plan is None:
+            return None
+        if "selection" in state.private:
+            return Choice.from_json(dict(state.private["selection"]))
+        inputs = hashlib.sha256(
+            self._data_digest(labels).encode() + _bytes(self._initial)
+        ).hexdigest()
+        if inputs not in self._choices:
+            load_flat(self._model, self._initial)
+            self._choices[inputs] = choose(
+                self._model,
+                self._records,
+                labels,
+                record_loss(self.spec.model_input.task),
+                plan,
+                self._account,
+                inputs=inputs,
+                frozen=self._frozen,
+            )
+        return self._choices[inputs]
 
     def tell(
         self,
@@ -165,7 +227,8 @@ class PrivateWork:
         if honest and private["steady"] and plain_descent(self.spec.training):
             before, after = (float(v.double().norm()) for v in (update, upload))
             factor = after / before if before > 0 else 1.0
-        return tell(self.plan, Release(self.plan.round_steps, private["steps"], factor))
+        mean = private.get("selection", {}).get("mean")
+        return tell(self.plan, Release(self.plan.round_steps, private["steps"], factor, mean))
 
     def declared(self, round_: int, told: Mapping[str, Any]) -> dict[str, Any]:
         """Return the noise that an upload with these facts declares."""
@@ -177,7 +240,7 @@ class PrivateWork:
         self,
         state: PartyState,
         round_: int,
-        labels: torch.Tensor,
+        rows: "_Rows",
         rule_state: Mapping[str, Any],
         charge: Charge,
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -189,7 +252,7 @@ class PrivateWork:
             restore_state(optimizer, state.optimizer)
         rule = self.plan.rule(rule_state)
         bound, steady = self.plan.rule().sensitivity, True
-        maker = self._maker(labels, rule, charge.key)
+        maker = self._maker(rows, rule, charge.key)
         try:
             for nonce in charge.nonces:
                 release = maker.make(nonce)
@@ -210,7 +273,7 @@ class PrivateWork:
         for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = part.view(parameter.shape).to(parameter.dtype)
 
-    def _maker(self, labels: torch.Tensor, rule: Any, key: NoiseKey) -> ReleaseMaker:
+    def _maker(self, rows: "_Rows", rule: Any, key: NoiseKey) -> ReleaseMaker:
         plan, event = self.plan, self.plan.event
         settings = Settings(
             n_rows=len(self._records),
@@ -230,7 +293,7 @@ class PrivateWork:
             self._model,
             record_loss(self.spec.model_input.task),
             {n: p for n, p in self._model.named_parameters() if p.requires_grad},
-            as_rows((self._records.features, labels), self.spec.groups),
+            as_rows((rows.features, rows.labels), rows.groups),
             rule,
             settings,
             key,
@@ -239,10 +302,16 @@ class PrivateWork:
         )
 
     def _digest(
-        self, state: PartyState, rule_state: Mapping[str, Any], labels: torch.Tensor
+        self,
+        state: PartyState,
+        rule_state: Mapping[str, Any],
+        labels: torch.Tensor,
+        selected: Choice | None,
     ) -> str:
         """Return the SHA-256 of all that the sums of a round are made of, but the key."""
         total = hashlib.sha256(self._data_digest(labels).encode())
+        if selected is not None:
+            total.update(selected.kept.tobytes())
         total.update(_bytes(state.weights))
         for name in sorted(state.optimizer):
             total.update(name.encode() + _bytes(state.optimizer[name]))

@@ -20,12 +20,15 @@ from equigrad.federation.private.plan import PrivacyPlan
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.streams import stream_seed
 from equigrad.privacy.account import AccountRun, PrivacyAccount
+from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.noise import NoiseKey
 
-__all__ = ["RUN", "Charge", "PartyAccount", "end_accounts", "with_accounts"]
+__all__ = ["MEAN", "RUN", "SCORING", "Charge", "PartyAccount", "end_accounts", "with_accounts"]
 
 RUN = "federated training"
 """The name of a party's run in its account."""
+SCORING, MEAN = "training of the scorer", "mean of the scores"
+"""The names of what it does before its first round, where it chooses its records."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class PartyAccount:
     def __init__(self, path: Path, plan: PrivacyPlan, seed: int) -> None:
         self.path = path
         self.plan = plan
-        self._seed = stream_seed(seed, "private training", party=plan.party)
+        self._seed = seed
         self._account: PrivacyAccount | None = None
 
     def charge(self, first: int, inputs: str) -> Charge:
@@ -88,26 +91,42 @@ class PartyAccount:
         PrivacyError
             If the account cannot be written or trusted: then nothing may be released.
         """
-        with self._opened() as account:
-            run = self._run(account)
-            key = self._key(run)
-            charges = [run.begin_step(first + i, inputs) for i in range(self.plan.round_steps)]
-            nonces = tuple(charge.nonce for charge in charges)
-            return Charge(key, nonces, nonces[-1] + 1)
+        whole_rounds = self.plan.limit_steps // self.plan.round_steps * self.plan.round_steps
+        return self._charge(
+            RUN, self.plan.event, whole_rounds, inputs, first, self.plan.round_steps
+        )
+
+    def charge_whole(self, name: str, event: PrivacyEvent, inputs: str) -> Charge:
+        """Charge all steps of ``event`` as a run of their own, or find them charged before.
+
+        ``name`` is :data:`SCORING` or :data:`MEAN`; arguments and errors as for :meth:`charge`.
+        """
+        return self._charge(name, event, event.steps, inputs, 0, event.steps)
 
     def steps(self) -> int:
-        """Return how many steps were charged."""
+        """Return how many steps of rounds were charged."""
         if not self.path.exists():
             return 0
         with self._opened() as account:
-            return sum(event.steps for event in account.events())
+            own = self.plan.event.label
+            return sum(event.steps for event in account.events() if event.label == own)
 
     def end(self) -> None:
-        """End the run: its key is overwritten and removed; what it did not charge is given back."""
+        """End all runs: keys are overwritten and removed; what was not charged is given back."""
         if self.path.exists():
             with self._opened() as account:
-                if RUN in account.unfinished():
-                    account.resume_run(RUN).end()
+                for name in account.unfinished():
+                    account.resume_run(name).end()
+
+    def _charge(
+        self, name: str, event: PrivacyEvent, reserved: int, inputs: str, first: int, steps: int
+    ) -> Charge:
+        with self._opened() as account:
+            run = self._run(account, name, event, reserved)
+            key = self._key(run)
+            charges = [run.begin_step(first + i, inputs) for i in range(steps)]
+            nonces = tuple(charge.nonce for charge in charges)
+            return Charge(key, nonces, nonces[-1] + 1)
 
     @contextmanager
     def _opened(self) -> Iterator[PrivacyAccount]:
@@ -124,31 +143,35 @@ class PartyAccount:
         with self._account as account:
             yield account
 
-    def _run(self, account: PrivacyAccount) -> AccountRun:
-        """Return the run, begun at its first round with all rounds that the budget holds."""
-        if RUN in account.unfinished():
-            return account.resume_run(RUN)
-        whole_rounds = self.plan.limit_steps // self.plan.round_steps * self.plan.round_steps
-        if account.events():
+    def _run(
+        self, account: PrivacyAccount, name: str, event: PrivacyEvent, steps: int
+    ) -> AccountRun:
+        """Return a run, begun when first asked for with all the steps that it may take."""
+        unfinished = account.unfinished()
+        if name in unfinished:
+            return account.resume_run(name)
+        if account.events() and not unfinished:
             raise BudgetExceededError(
                 f"Expected an account whose run goes on, got one that {self.plan.party!r} has "
                 "ended. Start a new run in another folder."
             )
-        return account.begin_run(
-            self.plan.event, name=RUN, key=self._new_key().to_bytes(), steps=whole_rounds
-        )
+        key = self._new_key(name)
+        return account.begin_run(event, name=name, key=key.to_bytes(), steps=steps)
 
     def _key(self, run: AccountRun) -> NoiseKey:
         """Return the run's key; a lost one is replaced, and what it noised is charged again."""
         kept = run.key
         if kept is not None:
             return NoiseKey.from_bytes(kept)
-        key = self._new_key()
+        key = self._new_key(run.name)
         run.renew_key(key.to_bytes())
         return key
 
-    def _new_key(self) -> NoiseKey:
-        return NoiseKey.secret() if self.plan.secret else NoiseKey.test(self._seed)
+    def _new_key(self, name: str) -> NoiseKey:
+        if self.plan.secret:
+            return NoiseKey.secret()
+        purpose = "private training" if name == RUN else name
+        return NoiseKey.test(stream_seed(self._seed, purpose, party=self.plan.party))
 
 
 def with_accounts(specs: Sequence[PartySpec], place: RunFolder) -> tuple[PartySpec, ...]:

@@ -15,7 +15,8 @@ from typing import Any
 from equigrad.errors import ConfigError
 from equigrad.federation.config.schema import PartyConfig, RunConfig
 from equigrad.federation.private.rules import make_rule
-from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.federation.private.selection_plan import SelectionPlan, plan_selection
+from equigrad.privacy.accounting import ADD_OR_REMOVE_ONE, PrivacyEvent
 from equigrad.privacy.accounting.calibrate import calibrate_noise
 from equigrad.privacy.accounting.plan import most_steps
 from equigrad.privacy.clipping import ClippingRule
@@ -65,6 +66,8 @@ class PrivacyPlan:
         What the rule goes by, or None.
     max_physical
         Records in memory at a time, or None for all of a step's.
+    selection
+        What choosing its records costs the party beforehand; None if it trains on all of them.
     """
 
     party: str
@@ -78,6 +81,7 @@ class PrivacyPlan:
     secret: bool
     groups: Groups | None = None
     max_physical: int | None = None
+    selection: SelectionPlan | None = None
 
     def rule(self, state: Mapping[str, Any] | None = None) -> ClippingRule:
         """Return the clipping rule, bound, in its released ``state`` (None: its first)."""
@@ -129,13 +133,19 @@ class PrivacyPlan:
 
     def facts(self) -> dict[str, Any]:
         """Return the plan as the record's first line holds it."""
-        return {
+        facts = {
             "event": self.event.to_json(),
             "round_steps": self.round_steps,
             "planned_steps": self.planned_steps,
             "limit_steps": self.limit_steps,
             "epsilon": self.epsilon,
         }
+        return facts | ({"selection": self.selection.facts()} if self.selection else {})
+
+    @property
+    def spent(self) -> tuple[PrivacyEvent, ...]:
+        """What is released before the first round."""
+        return () if self.selection is None else self.selection.events
 
 
 def plan_party(
@@ -145,7 +155,9 @@ def plan_party(
     n_params: int,
     *,
     groups: Groups | None = None,
+    n_classes: int | None = None,
     noise_multiplier: float | None = None,
+    scoring_noise: float | None = None,
 ) -> PrivacyPlan:
     """Return what a party may release.
 
@@ -161,8 +173,11 @@ def plan_party(
         D, the number of noisy coordinates of a step.
     groups
         The declared groups, if the rule goes by groups.
-    noise_multiplier
-        Noise that was worked out before (to check a record without searching for it again).
+    n_classes
+        K, None for a regression; for a selection.
+    noise_multiplier, scoring_noise
+        Noise of the rounds and of a scorer's training that was worked out before (to check a
+        record without searching for it again).
 
     Raises
     ------
@@ -181,6 +196,10 @@ def plan_party(
     rule.bind(batch, len(groups.names) if groups else None)
     counts = ((rule.count_sensitivity, rule.count_noise or 0.0),) if rule.n_counts else ()
     secure = privacy.noise_form == "rounded"
+    budget = party.epsilon or privacy.epsilon
+    selection = plan_selection(
+        config, records, n_params, budget, n_classes=n_classes, noise_multiplier=scoring_noise
+    )
     step = PrivacyEvent(
         noise_multiplier=noise_multiplier or privacy.noise_multiplier or 1.0,
         sampling_rate=batch / records,
@@ -192,6 +211,8 @@ def plan_party(
         settings=rule.describe(),
         label="local step",
         seeded=privacy.noise == "seeded",
+        neighbouring=ADD_OR_REMOVE_ONE if selection is None else selection.neighbouring,
+        group_size=1 if selection is None else selection.group_size,
     )
     plan = PrivacyPlan(
         party=party.name,
@@ -199,12 +220,13 @@ def plan_party(
         round_steps=round_steps,
         planned_steps=round_steps * (played + alone),
         limit_steps=0,
-        epsilon=party.epsilon or privacy.epsilon,
+        epsilon=budget,
         delta=privacy.delta,
         accountant=privacy.accountant,
         secret=privacy.noise == "secret",
         groups=groups,
         max_physical=privacy.max_physical,
+        selection=selection,
     )
     return _with_noise(plan, given=privacy.noise_multiplier, known=noise_multiplier)
 
@@ -230,17 +252,24 @@ def _key(step: PrivacyEvent) -> str:
     return json.dumps(step.to_json(), sort_keys=True)
 
 
-def _budget(plan: PrivacyPlan) -> tuple[int, float, float, str]:
-    return plan.planned_steps, plan.epsilon, plan.delta, plan.accountant
+def _budget(plan: PrivacyPlan) -> tuple[int, float, float, str, tuple[str, ...]]:
+    spent = tuple(_key(event) for event in plan.spent)
+    return plan.planned_steps, plan.epsilon, plan.delta, plan.accountant, spent
 
 
 @lru_cache(maxsize=4096)  # parties with equally many records share a search of a second or two
 def _search(
-    step: str, steps: int, epsilon: float, delta: float, accountant: str, fixed: bool
+    step: str,
+    steps: int,
+    epsilon: float,
+    delta: float,
+    accountant: str,
+    before: tuple[str, ...],
+    fixed: bool,
 ) -> float:
-    event = PrivacyEvent.from_json(json.loads(step))
+    event, *spent = (PrivacyEvent.from_json(json.loads(text)) for text in (step, *before))
     if fixed:
-        return most_steps(event, epsilon, delta, accountant=accountant, at_most=steps)
+        return most_steps(event, epsilon, delta, accountant=accountant, at_most=steps, spent=spent)
     return calibrate_noise(
         epsilon,
         delta,
@@ -248,5 +277,8 @@ def _search(
         steps,
         event.counts,
         accountant=accountant,
+        spent=spent,
         noise_coordinates=event.noise_coordinates,
+        neighbouring=event.neighbouring,
+        group_size=event.group_size,
     ).sigma

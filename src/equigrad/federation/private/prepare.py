@@ -16,6 +16,7 @@ from equigrad.federation.dealing import Dealt
 from equigrad.federation.party.spec import PartySpec
 from equigrad.federation.private.groups import declared_groups, group_numbers
 from equigrad.federation.private.plan import PrivacyPlan, plan_party
+from equigrad.federation.private.selection_plan import check_together
 from equigrad.federation.private.spending import NOT_PRIVATE
 from equigrad.gradients import PerSamplePass
 from equigrad.gradients.checks import check_per_sample
@@ -48,6 +49,8 @@ def with_plans(
     privacy = config.privacy
     if not privacy.private:
         return tuple(specs)
+    if config.selection.on and specs:
+        check_together(config.selection, _classes(specs[0]), len(specs[0].train))
     _check_batch(privacy.expected_batch, specs, source or Source())
     groups = None
     if privacy.groups is not None:
@@ -57,12 +60,24 @@ def with_plans(
     for spec in specs:
         party = particulars.get(spec.name, PartyConfig(name=spec.name))
         try:
-            plan = plan_party(config, party, len(spec.train), n_params, groups=groups)
+            plan = plan_party(
+                config,
+                party,
+                len(spec.train),
+                n_params,
+                groups=groups,
+                n_classes=_classes(spec),
+            )
         except ConfigError as error:
             raise ConfigError(f"privacy of {spec.name!r}: {error}") from error
         numbers = None if groups is None else group_numbers(groups, dealt.parties[spec.name])
         planned.append(replace(spec, plan=plan, groups=numbers))
     return tuple(planned)
+
+
+def _classes(spec: PartySpec) -> int | None:
+    known = spec.model_input
+    return known.outputs if known.task == "classification" else None
 
 
 def _check_batch(batch: int | None, specs: Sequence[PartySpec], source: Source) -> None:
@@ -134,6 +149,13 @@ def private_notes(config: RunConfig, plans: dict[str, PrivacyPlan]) -> Iterator[
         f"{config.privacy.rule}, noise multiplier {noise[0]:.3g} to {noise[-1]:.3g}; neighbours "
         "differ by one record, added or removed."
     )
+    if config.selection.on:
+        chosen = config.selection
+        mean = "" if chosen.mean_mu is None else " It tells a noisy mean of its scores."
+        yield (
+            f"Every party chooses its records by {chosen.scorer} and {chosen.selector} before its "
+            f"first round, for at most {chosen.share:.0%} of its epsilon and the mean's.{mean}"
+        )
     if config.privacy.noise == "seeded":
         yield (
             f"A rehearsal, {NOT_PRIVATE}: whoever knows the seed can take the noise off. "

@@ -66,11 +66,15 @@ class Terms:
 
 @dataclass(frozen=True)
 class Release:
-    """What one round's reply tells: steps of the round, of the account, and the factor."""
+    """What one round's reply tells: steps of the round, of the account, the factor, the mean.
+
+    ``mean`` is the noisy mean of the party's scores, if it was agreed that it tells one.
+    """
 
     steps: int
     total: int
     factor: float | None
+    mean: float | None = None
 
 
 def plain_descent(training: TrainingConfig) -> bool:
@@ -85,11 +89,12 @@ def plain_descent(training: TrainingConfig) -> bool:
 
 def tell(plan: PrivacyPlan, release: Release) -> dict[str, Any]:
     """Return what a reply carries, as JSON can hold it."""
-    return {
+    told = {
         "event": plan.event.with_steps(release.steps).to_json(),
         "steps": release.total,
         "factor": release.factor,
     }
+    return told | ({"mean_score": release.mean} if _tells_mean(plan) else {})
 
 
 def declared_noise(terms: Terms, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,14 +127,15 @@ def check_told(terms: Terms, told: Mapping[str, Any], norm: float) -> Release | 
     Raises
     ------
     PrivacyError
-        If the event is not the agreed one, the steps go backwards or beyond the budget, or the
-        factor is none that bounding could give.
+        If the event is not the agreed one, the steps go backwards or beyond the budget, the factor
+        is none that bounding could give, or a mean of scores is told that was not agreed.
     """
     if not told:
         return None
     plan = terms.plan
-    if set(told) != {"event", "steps", "factor"}:
-        raise PrivacyError(f"expected event, steps and factor, got {', '.join(sorted(told))}")
+    keys = ["event", "steps", "factor", *(["mean_score"] if _tells_mean(plan) else [])]
+    if set(told) != set(keys):
+        raise PrivacyError(f"expected {', '.join(keys)}, got {', '.join(sorted(told))}")
     agreed = plan.event.with_steps(plan.round_steps).to_json()
     event = told["event"]
     if not isinstance(event, Mapping) or dict(event) != agreed:
@@ -143,7 +149,14 @@ def check_told(terms: Terms, told: Mapping[str, Any], norm: float) -> Release | 
     factor = told["factor"]
     if factor is not None:
         _check_factor(terms, factor, norm)
-    return Release(plan.round_steps, total, factor)
+    mean = told.get("mean_score")
+    if _tells_mean(plan) and (type(mean) is not float or not math.isfinite(mean)):
+        raise PrivacyError(f"expected a finite mean_score, got {mean!r}")
+    return Release(plan.round_steps, total, factor, mean)
+
+
+def _tells_mean(plan: PrivacyPlan) -> bool:
+    return plan.selection is not None and plan.selection.mean is not None
 
 
 def _check_factor(terms: Terms, factor: Any, norm: float) -> None:

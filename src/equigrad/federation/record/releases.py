@@ -45,6 +45,7 @@ class ReleaseChecker:
         self._facts: Mapping[str, Any] = start.body["privacy"]
         self._plans = self._again(start)
         self._steps = dict.fromkeys(self._plans, 0)
+        self._means: dict[str, float] = {}
         same(start, "plans", self._facts, plain(start_facts(config, self._plans)), result)
         limits = {party: plan.limit_steps for party, plan in self._plans.items()}
         for party, most in spent_by_party(self._facts, limits).items():
@@ -89,6 +90,7 @@ class ReleaseChecker:
                         f"{party}, got {release.total}",
                     )
                 self._charge(line, party, release.total)
+                self._mean(line, party, release.mean)
                 self.result.count("privacy events")
 
     def finish(self, line: Line) -> None:
@@ -108,6 +110,15 @@ class ReleaseChecker:
             )
         self._steps[party] = steps
 
+    def _mean(self, line: Line, party: str, mean: float | None) -> None:
+        """Check that a party tells one mean of its scores, which it paid for once."""
+        if mean is None:
+            return
+        known = self._means.setdefault(party, mean)
+        if known != mean:
+            raise fault(line, f"expected the mean score {known!r} of {party}, got {mean!r}")
+        self.result.count("mean scores")
+
     def _again(self, start: Line) -> dict[str, PrivacyPlan]:
         """Return every party's plan, worked out again from public numbers and the noise."""
         body, privacy = start.body, self.config.privacy
@@ -117,13 +128,16 @@ class ReleaseChecker:
         particulars = {party.name: party for party in self.config.party}
         plans = {}
         for party, records in zip(body["parties"], body["records"], strict=True):
-            noise = self._facts["parties"][party]["event"]["noise_multiplier"]
+            facts = self._facts["parties"][party]
+            noise, before = facts["event"]["noise_multiplier"], facts.get("selection")
             plans[party] = plan_party(
                 self.config,
                 particulars.get(party, PartyConfig(name=party)),
                 records,
                 self._size,
                 groups=groups,
+                n_classes=len(body["data"]["classes"]) or None,
+                scoring_noise=before["events"][0]["noise_multiplier"] if before else None,
                 noise_multiplier=noise if privacy.noise_multiplier is None else None,
             )
         return plans
