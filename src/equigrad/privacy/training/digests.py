@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from equigrad.privacy.clipping import ClippingRule
+from equigrad.privacy.training.kept import KeptRows
 from equigrad.privacy.training.rows import Rows, tensors_of
 
 __all__ = ["data_digest", "describe_callable", "inputs_digest", "run_digest"]
 
 
 def data_digest(rows: Rows, size: int = 65536) -> str:
-    """Return the SHA-256 over shapes, types and values of all rows and group labels."""
+    """Return the SHA-256 over shapes, types and values of all rows, group labels and mask."""
     total = hashlib.sha256()
     for inputs, targets in rows.chunks(size):
         for tensor in [*tensors_of(inputs), targets]:
@@ -29,6 +30,8 @@ def data_digest(rows: Rows, size: int = 65536) -> str:
             total.update(_bytes(tensor))
     if rows.groups is not None:
         total.update(rows.groups.numpy().tobytes())
+    if isinstance(rows, KeptRows):
+        total.update(rows.kept.numpy().tobytes())
     return total.hexdigest()
 
 

@@ -20,6 +20,7 @@ from equigrad.errors import PrivacyError
 from equigrad.gradients.calling import call_model
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.generators import isolated_torch_generator, seed_torch
+from equigrad.privacy.training.kept import present
 from equigrad.privacy.training.rows import Rows, to_device
 from equigrad.privacy.training.sampling import poisson_rows
 from equigrad.privacy.training.settings import Settings
@@ -78,6 +79,7 @@ class PairedTrainer:
             settings.sampling_rate,
             settings.max_logical_batch,
         )
+        batch = present(self._rows, batch)
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)

@@ -26,6 +26,7 @@ from equigrad.privacy.noise import (
     summation_error,
 )
 from equigrad.privacy.training.generators import isolated_torch_generator, seed_torch
+from equigrad.privacy.training.kept import present
 from equigrad.privacy.training.rows import Rows, to_device
 from equigrad.privacy.training.sampling import poisson_rows
 from equigrad.privacy.training.settings import Settings
@@ -121,6 +122,7 @@ class ReleaseMaker:
             self.settings.sampling_rate,
             self.settings.max_logical_batch,
         )
+        batch = present(self.rows, batch)
         chunks = torch.split(batch, self._chunk_rows(batch.numel())) if batch.numel() else ()
         self.total.zero_()
         if self._wide is not None:

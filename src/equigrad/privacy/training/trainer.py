@@ -28,6 +28,7 @@ from equigrad.privacy.training.checks import (
     trainable,
 )
 from equigrad.privacy.training.fitting import check_kinds
+from equigrad.privacy.training.kept import kept_rows, refuse_cut_selection
 from equigrad.privacy.training.lasting import LastingRun
 from equigrad.privacy.training.loaders import loader_rate
 from equigrad.privacy.training.outset import new_key, opened_meter, step_event, training_device
@@ -95,6 +96,10 @@ class PrivateTrainer(LastingRun):
         by ``L = q N``. Never the size of a drawn batch.
     groups, n_groups
         Group label of every row, in ``0..n_groups-1``, for rules and diagnostics by group.
+    kept
+        ``(N,) bool``: the rows that take part, all by default. The others are drawn like them and
+        add nothing, so that no setting and no number of the run depends on how many are kept. A
+        selection whose rows depend on more than their own record costs more than this run says.
     max_physical
         Most rows in one pass; larger batches are accumulated. 1024 by default. The result does
         not depend on it but for rounding (and for the random numbers of dropout).
@@ -157,6 +162,7 @@ class PrivateTrainer(LastingRun):
         sampling_rate: float | None = None,
         groups: object = None,
         n_groups: int | None = None,
+        kept: object = None,
         max_physical: int | None = None,
         max_logical_batch: int | None = None,
         account: PrivacyAccount | None = None,
@@ -219,6 +225,9 @@ class PrivateTrainer(LastingRun):
         )
         warn_large_delta(delta, len(self.rows), stacklevel=3)
         try_out(model, loss, self.rows, settings, self.device, check_data=check_data)
+        if kept is not None:
+            refuse_cut_selection(max_logical_batch)
+            self.rows = kept_rows(self.rows, kept)
         self._modes = modes_of(model)
         self.average = None
         if average_decay is not None:
