@@ -18,6 +18,7 @@ from equigrad.federation.config.presets import PRESETS, resolve
 from equigrad.federation.config.privacy_check import privacy_problems
 from equigrad.federation.config.problems import Problem, Source, key_path, refuse
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.config.selection_check import selection_problems
 
 __all__ = ["check_config"]
 
@@ -276,6 +277,7 @@ _CHECKS = (
     _training,
     _rewards,
     privacy_problems,
+    selection_problems,
     _parties,
     _engine,
 )

@@ -9,10 +9,8 @@ party's :class:`~equigrad.federation.private.plan.PrivacyPlan`; the account and 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -29,6 +27,7 @@ from equigrad.federation.private.told import Release, Terms, declared_noise, pla
 from equigrad.models import flatten, load_flat, private_rng, set_training_mode
 from equigrad.models.flat import trainable
 from equigrad.privacy.noise import NoiseKey
+from equigrad.privacy.training.kept import kept_rows
 from equigrad.privacy.training.release import ReleaseMaker
 from equigrad.privacy.training.rows import as_rows
 from equigrad.privacy.training.settings import Settings
@@ -52,34 +51,6 @@ def _cross_entropy(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 def _squared_error(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return (outputs.squeeze(1) - labels).square()
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What a party trains on: some or all of its records, as tensors."""
-
-    features: torch.Tensor
-    labels: torch.Tensor
-    groups: torch.Tensor | None
-
-    @classmethod
-    def of(
-        cls,
-        records: Records,
-        labels: torch.Tensor,
-        groups: torch.Tensor | None,
-        chosen: Choice | None,
-    ) -> "_Rows":
-        """Return the chosen rows.
-
-        Rate and divisor stay those of all records. A choice of none leaves one row that adds
-        nothing, so that noise is all there is and nobody can tell.
-        """
-        if chosen is None:
-            return cls(records.features, labels, groups)
-        kept = torch.from_numpy(np.flatnonzero(chosen.kept)).to(labels.device)
-        own = None if groups is None else groups[kept.cpu()]
-        return cls(records.features[kept], labels[kept], own)
 
 
 class PrivateWork:
@@ -164,7 +135,6 @@ class PrivateWork:
         """
         given = self._records.labels if labels is None else labels
         selected = self._selected(state, given)
-        rows = _Rows.of(self._records, given, self.spec.groups, selected)
         rule_state = state.private.get("rule", self._first_state)
         first = round_ * self.plan.round_steps + (_ALONE if alone else 0)
         digest = self._digest(state, rule_state, given, selected)
@@ -174,7 +144,7 @@ class PrivateWork:
         # The maker seeds PyTorch's global generator (for dropout) from the key at every step; the
         # lock keeps other threads' models from drawing in between.
         with private_rng(0, self._records.features.device):
-            optimizer, private = self._descend(state, round_, rows, rule_state, charge)
+            optimizer, private = self._descend(state, round_, given, selected, rule_state, charge)
         if selected is not None:
             private["selection"] = selected.to_json()
         after = flatten(self._model)
@@ -240,7 +210,8 @@ class PrivateWork:
         self,
         state: PartyState,
         round_: int,
-        rows: "_Rows",
+        labels: torch.Tensor,
+        selected: Choice | None,
         rule_state: Mapping[str, Any],
         charge: Charge,
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -252,7 +223,7 @@ class PrivateWork:
             restore_state(optimizer, state.optimizer)
         rule = self.plan.rule(rule_state)
         bound, steady = self.plan.rule().sensitivity, True
-        maker = self._maker(rows, rule, charge.key)
+        maker = self._maker(labels, selected, rule, charge.key)
         try:
             for nonce in charge.nonces:
                 release = maker.make(nonce)
@@ -273,7 +244,12 @@ class PrivateWork:
         for parameter, part in zip(self._parameters, parts, strict=True):
             parameter.grad = part.view(parameter.shape).to(parameter.dtype)
 
-    def _maker(self, rows: "_Rows", rule: Any, key: NoiseKey) -> ReleaseMaker:
+    def _maker(
+        self, labels: torch.Tensor, selected: Choice | None, rule: Any, key: NoiseKey
+    ) -> ReleaseMaker:
+        rows = as_rows((self._records.features, labels), self.spec.groups)
+        if selected is not None:
+            rows = kept_rows(rows, selected.kept)
         plan, event = self.plan, self.plan.event
         settings = Settings(
             n_rows=len(self._records),
@@ -293,7 +269,7 @@ class PrivateWork:
             self._model,
             record_loss(self.spec.model_input.task),
             {n: p for n, p in self._model.named_parameters() if p.requires_grad},
-            as_rows((rows.features, rows.labels), rows.groups),
+            rows,
             rule,
             settings,
             key,

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equigrad.contribution import RULES
 from equigrad.federation.config.schema import PartyConfig
+from equigrad.federation.report.choices import selection_rows
 from equigrad.federation.report.flags import flag_spans
 from equigrad.federation.report.inline import inline_svg
 from equigrad.federation.report.plots.canvas import Plot
@@ -50,6 +51,7 @@ def report_html(
         plots=[(plot, inline_svg(plot)) for plot in plots],
         values=_values(run),
         releases=_releases(run, rows),
+        selection=selection_rows(run),
         mask=_described(REWARD_RULES, run.mask),
         simulated=[row for row in rows if row.behaviour != "honest"],
         troubled=[row for row in rows if row.absent or row.refused or row.excluded],

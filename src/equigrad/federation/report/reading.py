@@ -112,6 +112,8 @@ def _releases(run: Run, body: Mapping[str, Any]) -> None:
     for party, told in zip(_names(body.get("parties")), body.get("privacy") or (), strict=False):
         if told is not None:
             run.steps[party] = int(told["steps"])
+            if told.get("mean_score") is not None:
+                run.mean_scores[party] = float(told["mean_score"])
 
 
 def _appraise(round_: Round, body: Mapping[str, Any]) -> None:

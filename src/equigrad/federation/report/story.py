@@ -104,7 +104,8 @@ class Run:
 
     ``standalone`` and ``final`` hold what was measured; ``coordinator`` the coordinator's own
     model. ``steps`` and ``epsilon`` are what the parties' privacy accounts hold and what it costs
-    (private runs; the cost once the run has its end). ``head`` seals all ``lines`` lines read.
+    (private runs; the cost once the run has its end), ``mean_scores`` the noisy means that parties
+    told of their records' scores. ``head`` seals all ``lines`` lines read.
     """
 
     start: Mapping[str, Any] = field(default_factory=dict)
@@ -115,6 +116,7 @@ class Run:
     finished: bool = False
     steps: dict[str, int] = field(default_factory=dict)
     epsilon: dict[str, float] = field(default_factory=dict)
+    mean_scores: dict[str, float] = field(default_factory=dict)
     head: str = ZERO_HASH
     lines: int = 0
 
