@@ -217,7 +217,7 @@ def test_declared_shares_thresholds_and_masks():
     assert made.describe() == below.describe()
     mask = np.array([True, False, True, True, False])
     selection = declared_selection(mask, 3, pooled)
-    assert selection.training() == {"neighbouring": "add-or-remove-one", "group_size": 3}
+    assert selection.training() == {"neighbouring": "add-or-remove-one", "stability": 3}
     assert "groups of 3" in selection.charge_in_words()
     with pytest.raises(errors.TaintedScoresError):
         declared_selection(mask, 3, scored(values, origin="unprotected"))
@@ -253,7 +253,7 @@ def test_random_coins_belong_to_slots():
 def test_the_price_of_a_training_follows_the_selection():
     step = PrivacyEvent(noise_multiplier=7.15, sampling_rate=0.1, steps=300)
     price = {
-        name: epsilon([replace(step, **selector.select(scored([1.0, 0.5, 2.0])).training())], 1e-5)
+        name: epsilon([selector.select(scored([1.0, 0.5, 2.0])).charged(step)], 1e-5)
         for name, selector in {
             "all": All(),
             "fixed": FixedThreshold(1.5),
@@ -264,6 +264,9 @@ def test_the_price_of_a_training_follows_the_selection():
     assert price["fixed"] == price["all"] == pytest.approx(0.912, abs=0.005)
     assert price["top"] == pytest.approx(1.923, abs=0.01)
     assert price["pair"] == pytest.approx(1.99, abs=0.1)
+    once = TopK(2).select(scored([1.0, 0.5, 2.0]))
+    with pytest.raises(errors.ConfigError, match="all records"):
+        once.charged(once.charged(step))
 
 
 def test_nothing_kept_is_a_local_warning_or_an_error_without_privacy():
