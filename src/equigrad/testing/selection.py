@@ -192,7 +192,7 @@ class SelectorContract(ABC):
         selection = self.select(selector, self.records(20))
         assert selection.kept.shape == (20,)
         assert selection.kept.dtype == np.bool_
-        want = {"neighbouring": selector.neighbouring, "group_size": selector.stability}
+        want = {"neighbouring": selector.neighbouring, "stability": selector.stability}
         assert selection.training() == want
         assert selection.stability >= 1
         assert selection.charge_in_words()
@@ -242,7 +242,7 @@ class SelectorContract(ABC):
         key = NoiseKey.secret()
         selection = selector.select(scores, key=key, account=wide)
         assert tuple(wide.events()) == selection.events
-        assert selection.charged
+        assert selection.paid
         event = selector.event(scores, seeded=False)
         assert selection.events == (() if event is None else (event,))
         if event is None:

@@ -8,6 +8,7 @@ a private model are not free: scoring reads the record again.
 from equigrad.valuation.release.aggregate import ReleasedAggregate, release_aggregate
 from equigrad.valuation.release.draws import exponentials, gumbels
 from equigrad.valuation.release.histogram import Count, Histogram
+from equigrad.valuation.release.owner import NoiseBesideSpread, noise_beside_spread
 from equigrad.valuation.release.quantile import Quantile, quantile_intervals, quantile_of_draws
 from equigrad.valuation.release.score_terms import ScoreTerms, noisy_scores
 from equigrad.valuation.release.scores import ReleasedScores, release_scores
@@ -30,6 +31,7 @@ __all__ = [
     "GaussianStatistic",
     "Histogram",
     "Mean",
+    "NoiseBesideSpread",
     "Quantile",
     "ReleaseAggregate",
     "ReleaseScores",
@@ -41,6 +43,7 @@ __all__ = [
     "exponentials",
     "gumbels",
     "make_statistic",
+    "noise_beside_spread",
     "noisy_scores",
     "quantile_intervals",
     "quantile_of_draws",

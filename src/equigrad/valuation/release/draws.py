@@ -14,7 +14,7 @@ __all__ = ["exponentials", "gumbels"]
 
 
 def exponentials(key: NoiseKey, step: int, stream: str, count: int, *, index: int = 0) -> Float64:
-    """Return ``(count,)`` standard exponential numbers ``-log u`` at an address, in (0, 45]."""
+    """Return ``(count,)`` standard exponential numbers ``-log u`` at an address, in [0, 45]."""
     words = key.words(step, stream, count, index).astype(np.float64)
     return -np.log((words + 0.5) * 2.0**-64)
 

@@ -84,8 +84,9 @@ def release_scores(
     ``N(0, ((b - a) sqrt(c) / mu)^2)``.
 
     Guarantee: all slots together are mu-Gaussian differentially private for one record added,
-    removed or replaced, given the scorer's checkpoints and a public validation set. The number of
-    slots is public. A refusal changes neither account nor key.
+    removed or replaced, given the scorer's checkpoints and a public validation set, and as far as
+    a score does not depend on its batch (rounding in the model's forward pass is not covered). The
+    number of slots is public. A refusal changes neither account nor key.
 
     Parameters
     ----------

@@ -88,10 +88,14 @@ def admit(account: Account, events: Sequence[PrivacyEvent]) -> None:
     """
     if not events or not isinstance(account, PrivacyAccount):
         return
+    others = len(events) - 1
+    what = (
+        f"a release after {others} of the same call, counted as spent," if others else "1 release"
+    )
     refuse_unless_fitting(
         [*account.reserved(), *events[:-1]],
         events[-1],
-        "1 release" if len(events) == 1 else f"{len(events)} releases",
+        what,
         owner=account.owner,
         limit=(account.epsilon, account.delta),
         accountant=account.accountant,

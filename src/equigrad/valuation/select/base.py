@@ -54,7 +54,9 @@ class Selector(ABC):
     checkpoints, plus :attr:`Selection.events`, plus the training's own events under
     :attr:`neighbouring` with groups of size :attr:`stability`: provided that the sampling rate,
     the denominator ``q n_public``, the steps and all settings are fixed without the selection,
-    and that neither the number of selected records nor anything made from it is released.
+    and that neither the number of selected records nor anything made from it is released. It is
+    as exact as the scores: where a model computes them a little differently in another batch, a
+    record that close to a threshold may change sides with it.
 
     =============================  =============================================================
     scores                         what becomes of the record
@@ -212,7 +214,7 @@ class Selector(ABC):
             stability=self.stability,
             neighbouring=self.neighbouring,
             events=() if event is None else (event,),
-            charged=event is None or account != "none",
+            paid=event is None or account != "none",
             released=released,
             seeded=(self.looks and scores.seeded) or (event is not None and event.seeded),
             private=private,

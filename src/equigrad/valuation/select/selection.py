@@ -1,16 +1,16 @@
 """A selection: which records a training sees, and what the training has to be charged for that."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from equigrad.errors import DataError
+from equigrad.errors import ConfigError, DataError
 from equigrad.privacy.accounting import SEEDED_MARK, PrivacyEvent
-from equigrad.privacy.accounting.relations import REPLACE_ONE
+from equigrad.privacy.accounting.relations import ADD_OR_REMOVE_ONE, REPLACE_ONE
 
 __all__ = ["TERMS", "Selection"]
 
@@ -34,10 +34,10 @@ class Selection:
     selector, settings, scorer
         Who chose, and by which scores; no scorer for controls.
     stability, neighbouring
-        What the training is charged: see :meth:`training`.
+        What the training is charged: see :meth:`training` and :meth:`charged`.
     events
         What the selection itself released.
-    charged
+    paid
         False if that was charged to no account: whoever called composes the events.
     released
         The values that the events cover, by name; they may be shown.
@@ -56,7 +56,7 @@ class Selection:
     scorer: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[PrivacyEvent, ...] = ()
-    charged: bool = True
+    paid: bool = True
     released: Mapping[str, Any] = field(default_factory=dict)
     seeded: bool = False
     private: bool = True
@@ -81,13 +81,27 @@ class Selection:
         return np.flatnonzero(self.kept)
 
     def training(self) -> dict[str, Any]:
-        """Return what the events of a private training on the selection must say.
+        """Return what a private training on the selection must be told.
 
-        ``{"neighbouring": ..., "group_size": ...}``: fields of
-        :class:`~equigrad.privacy.accounting.PrivacyEvent`. An accountant that has no price for
-        them refuses; nothing cheaper would be true.
+        ``PrivateTrainer(..., **selection.training())``: ``neighbouring`` and ``stability``. An
+        accountant that has no price for them refuses; nothing cheaper would be true.
         """
-        return {"neighbouring": self.neighbouring, "group_size": self.stability}
+        return {"neighbouring": self.neighbouring, "stability": self.stability}
+
+    def charged(self, event: PrivacyEvent) -> PrivacyEvent:
+        """Return the event of a training on all records as it is for the selection.
+
+        Raises
+        ------
+        ConfigError
+            If the event speaks of another relation or of groups already.
+        """
+        if event.group_size > 1 or event.neighbouring != ADD_OR_REMOVE_ONE:
+            raise ConfigError(
+                f"Expected the event of a training on all records ({ADD_OR_REMOVE_ONE}, no "
+                f"groups), got {event.neighbouring} and groups of {event.group_size}."
+            )
+        return replace(event, neighbouring=self.neighbouring, group_size=self.stability)
 
     def charge_in_words(self) -> str:
         """Return what the training is charged, for the reader."""
@@ -114,7 +128,7 @@ class Selection:
             "neighbouring": self.neighbouring,
             "training_is_charged": self.charge_in_words(),
             "events": [event.to_json() for event in self.events],
-            "charged": self.charged,
+            "charged": self.paid,
             "released": dict(self.released),
             "seeded": self.seeded,
             "private": self.private,
@@ -137,6 +151,6 @@ class Selection:
             words.append("Chosen without privacy: no private training may use this selection.")
         if self.seeded:
             words.append(f"{SEEDED_MARK}.")
-        if not self.charged:
+        if not self.paid:
             words.append("Charged to no account: compose the events with all other releases.")
         return words
