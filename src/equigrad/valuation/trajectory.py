@@ -76,8 +76,8 @@ class Trajectory:
         What the model was trained on, one of :data:`ORIGINS`; there is no default, since it
         decides what may become of the scores.
     steps
-        Number of the training step after which each checkpoint was taken, ascending; 0 is the
-        initial model. Unknown by default.
+        Number of the training step after which each checkpoint was taken, never descending (the
+        models of an ensemble may share theirs); 0 is the initial model. Unknown by default.
     learning_rates
         Learning rate at each checkpoint, > 0, for the scorers that weigh by it.
     optimizer
@@ -118,10 +118,10 @@ class Trajectory:
         self._check_list("steps", self.steps)
         self._check_list("learning_rates", self.learning_rates)
         if self.steps is not None and any(
-            b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)
+            b < a for a, b in zip(self.steps, self.steps[1:], strict=False)
         ):
             raise CheckpointError(
-                f"Expected steps in ascending order, got {list(self.steps)}. Sort the checkpoints."
+                f"Expected steps that never descend, got {list(self.steps)}. Sort the checkpoints."
             )
         for rate in self.learning_rates or ():
             positive("learning_rates", rate)
