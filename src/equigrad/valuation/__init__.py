@@ -8,6 +8,7 @@ leave the owner of :mod:`equigrad.valuation.release`.
 from equigrad.valuation import scorers
 from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.matrix import validation_matrix
 from equigrad.valuation.reliability import Reliability, rank_correlation
 from equigrad.valuation.scores import ScoreSet, combined, ranked, standardised, suspicion
 from equigrad.valuation.scoring import DEFAULT_SCORERS, score
@@ -39,4 +40,5 @@ __all__ = [
     "scorers",
     "standardised",
     "suspicion",
+    "validation_matrix",
 ]
