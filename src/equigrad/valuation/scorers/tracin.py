@@ -100,6 +100,8 @@ class TracIn(ValidationScorer):
             raise ConfigError(f"Expected clipped to be True or False, got clipped={clipped!r}.")
         self.clip = None if clip is None else positive("clip", clip)
         self.clipped = clipped or clip is not None
+        if self.clipped and clip is None:
+            self.needs = self.needs | {"private_steps"}
 
     def settings(self) -> dict[str, Any]:
         """Return whether gradients are clipped, and to what."""
@@ -107,12 +109,12 @@ class TracIn(ValidationScorer):
 
     def check(self, context: ScoringContext) -> None:
         """Refuse to clip to a bound that nobody has said."""
-        super().check(context)
         if self.clipped and self._bound(context.trajectory) is None:
             raise NeedsError(
-                "Expected a clip bound for tracin(clipped=True), got none: neither clip= nor the "
-                "constants of a private training. Give clip=."
+                "Expected a clip bound for the scorer 'tracin' with clipped=True, got none: "
+                "neither clip= nor the constants of a private training. Give clip=."
             )
+        super().check(context)
 
     def bounds(self, trajectory: Trajectory) -> Bounds | None:
         """Return the range of clipped gradients' products, None for gradients as they are."""
