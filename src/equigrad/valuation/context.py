@@ -3,7 +3,7 @@
 Neighbours: :mod:`.trajectory` (checkpoints), :mod:`.sweep` (how they are visited).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -206,7 +206,7 @@ def scored_rows(data: object) -> Rows:
     return as_rows((inputs, torch.cat([labels for _, labels in parts])))
 
 
-def _joined(parts: Sequence[Any]) -> Inputs:
+def _joined(parts: list[Any]) -> Inputs:
     """Return the inputs of several batches as those of one."""
     first = parts[0]
     if isinstance(first, Tensor):

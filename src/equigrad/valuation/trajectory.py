@@ -106,6 +106,7 @@ class Trajectory:
     private_steps: PrivateSteps | None = field(default=None, kw_only=True)
     events: tuple[PrivacyEvent, ...] = field(default=(), kw_only=True)
     seeded: bool = field(default=False, kw_only=True)
+    _identities: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         choice("origin", self.origin, ORIGINS)
@@ -170,16 +171,27 @@ class Trajectory:
         with torch.no_grad():
             for name, tensor in self._own().items():
                 tensor.copy_(state[name])
+        self._identify(state, index)
 
     def identity(self, index: int) -> str:
-        """Return 16 hexadecimal digits of a digest of checkpoint ``index``."""
+        """Return 16 hexadecimal digits of a digest of checkpoint ``index``.
+
+        A checkpoint that was loaded before is not read again.
+        """
+        if index not in self._identities:
+            self._identify(self.states[index], index)
+        return self._identities[index]
+
+    def _identify(self, state: Mapping[str, Tensor], index: int) -> None:
+        """Note the digest of a checkpoint that was just read, since reading may be slow."""
+        if index in self._identities:
+            return
         digest = hashlib.sha256()
-        state = self.states[index]
         for name in sorted(self._own()):
             tensor = state[name].detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        self._identities[index] = digest.hexdigest()[:16]
 
     def _own(self) -> dict[str, Tensor]:
         """Return the model's parameters and stored buffers by name."""
