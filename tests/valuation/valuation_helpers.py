@@ -53,5 +53,5 @@ def gradient_rows(trajectory, index, records):
     """Return ``(n, P)``: every record's gradient at a checkpoint, from batches of one."""
     trajectory.model.load_state_dict(dict(trajectory.states[index]))
     trajectory.model.eval()
-    rows = per_sample_oracle(trajectory.model, trajectory.loss, *records)
+    rows = per_sample_oracle(trajectory.model, trajectory.loss, *records, vectorised=False)
     return torch.cat([part.flatten(1) for part in rows.values()], dim=1)
