@@ -101,7 +101,7 @@ def score(
     )
     for one in made:
         one.check(context)
-        shown.check(one, context)
+    shown.check_all(made, context)
     jobs = [job for one in made if isinstance(one, StreamedScorer) for job in _jobs(one, context)]
     sweep = Sweep(
         context,
@@ -115,7 +115,8 @@ def score(
     for one in made:
         if isinstance(one, WholeScorer):
             values[one.label] = one.score(context)
-    return {one.label: shown.apply(_score_set(one, context, values, assess=assess)) for one in made}
+    local = [_score_set(one, context, values, assess=assess) for one in made]
+    return {one.scorer: shown.apply(one) for one in local}  # nothing is charged before all exist
 
 
 def _jobs(scorer: StreamedScorer, context: ScoringContext) -> list[Job]:

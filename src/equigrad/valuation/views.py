@@ -5,6 +5,7 @@ scores or aggregates, and charge them, are in :mod:`equigrad.valuation.release`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -38,6 +39,14 @@ class View(ABC):
         PrivacyError
             Of the kind that says why, with the remedy.
         """
+
+    def check_all(self, scorers: Sequence[Scorer], context: ScoringContext) -> None:
+        """Refuse what this view cannot give for all scorers of one call together.
+
+        By default :meth:`check` for each; a view that charges asks its account as well.
+        """
+        for scorer in scorers:
+            self.check(scorer, context)
 
     @abstractmethod
     def apply(self, scores: ScoreSet) -> Any:

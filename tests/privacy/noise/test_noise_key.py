@@ -153,3 +153,13 @@ def test_a_stream_reads_on_and_refuses_too_much():
     assert np.array_equal(np.concatenate(parts), whole)
     with pytest.raises(ConfigError, match="bytes at once"):
         stream.read(1 << 17)
+
+
+def test_a_private_key_says_whether_it_serves_a_run():
+    secret, seeded = NoiseKey.secret(), NoiseKey.test(5)
+    assert not secret.claimed
+    secret.claim()
+    seeded.claim()
+    assert secret.claimed
+    assert NoiseKey.from_bytes(secret.to_bytes()).claimed
+    assert not seeded.claimed

@@ -27,6 +27,7 @@ STREAMS = {
     "release": 4,
     "canaries": 5,
     "data": 6,
+    "selection": 7,
 }
 """Names of the streams and their numbers in the nonce; a number is never given to another name."""
 
@@ -132,6 +133,12 @@ class NoiseKey:
         """
         self._key[:] = bytes(KEY_BYTES)
         self._destroyed = True
+
+    @property
+    def claimed(self) -> bool:
+        """True if the key is private and serves a run of this process already."""
+        with _CLAIMING:
+            return self.private and self.fingerprint in _CLAIMED
 
     def claim(self, *, again: bool = False) -> None:
         """Take a private key for one run (or sampler) of this process; a second one is refused.
