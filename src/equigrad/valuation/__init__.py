@@ -9,6 +9,7 @@ from equigrad.valuation import scorers
 from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
 from equigrad.valuation.collect import CheckpointKeeper, checkpoint_steps, collect
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.matrix import validation_matrix
 from equigrad.valuation.reliability import Reliability, rank_correlation
 from equigrad.valuation.scores import ScoreSet, combined, ranked, standardised, suspicion
 from equigrad.valuation.scoring import DEFAULT_SCORERS, score
@@ -43,4 +44,5 @@ __all__ = [
     "scorers",
     "standardised",
     "suspicion",
+    "validation_matrix",
 ]

@@ -3,15 +3,15 @@
 Neighbours: :mod:`.trajectory` (checkpoints), :mod:`.sweep` (how they are visited).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from equigrad._validate import positive_int
 from equigrad.errors import DataError, NonFiniteScoreError
@@ -193,20 +193,32 @@ def scored_rows(data: object) -> Rows:
     DataError
         If it has no records or another form.
     """
-    if isinstance(data, DataLoader):
+    if isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset):
         return DatasetRows(data.dataset, data.collate_fn, None)
-    is_pair = isinstance(data, tuple | list) and 2 <= len(data) <= 3
-    if is_pair or hasattr(data, "__getitem__") or not hasattr(data, "__iter__"):
+    is_stream = isinstance(data, DataLoader) or _are_batches(data)
+    if not is_stream and (hasattr(data, "__getitem__") or not hasattr(data, "__iter__")):
         return as_rows(data)
-    batches = [as_rows(tuple(batch)) for batch in data]
+    batches = [as_rows(tuple(batch)) for batch in cast(Iterable[Any], data)]
     if not batches:
         raise DataError("Expected at least one batch of records, got none.")
     parts = [next(iter(rows.chunks(len(rows)))) for rows in batches]
-    inputs = [tensors_of(part) for part, _ in parts]
-    joined: Any = tuple(torch.cat(column) for column in zip(*inputs, strict=True))
-    first = parts[0][0]
+    inputs = _joined([part for part, _ in parts])
+    return as_rows((inputs, torch.cat([labels for _, labels in parts])))
+
+
+def _joined(parts: list[Any]) -> Inputs:
+    """Return the inputs of several batches as those of one."""
+    first = parts[0]
     if isinstance(first, Tensor):
-        joined = joined[0]
-    elif isinstance(first, dict):
-        joined = dict(zip(first, joined, strict=True))
-    return as_rows((joined, torch.cat([labels for _, labels in parts])))
+        return torch.cat(parts)
+    if isinstance(first, dict):
+        return {name: torch.cat([part[name] for part in parts]) for name in first}
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _are_batches(data: object) -> bool:
+    """Return whether ``data`` is a list of ``(inputs, labels)``, and not one such pair itself."""
+    return isinstance(data, tuple | list) and all(
+        isinstance(batch, tuple | list) and 2 <= len(batch) <= 3 and hasattr(batch[1], "shape")
+        for batch in data
+    )

@@ -76,8 +76,8 @@ class Trajectory:
         What the model was trained on, one of :data:`ORIGINS`; there is no default, since it
         decides what may become of the scores.
     steps
-        Number of the training step after which each checkpoint was taken, ascending; 0 is the
-        initial model. Unknown by default.
+        Number of the training step after which each checkpoint was taken, never descending (the
+        models of an ensemble may share theirs); 0 is the initial model. Unknown by default.
     learning_rates
         Learning rate at each checkpoint, > 0, for the scorers that weigh by it.
     optimizer
@@ -106,6 +106,7 @@ class Trajectory:
     private_steps: PrivateSteps | None = field(default=None, kw_only=True)
     events: tuple[PrivacyEvent, ...] = field(default=(), kw_only=True)
     seeded: bool = field(default=False, kw_only=True)
+    _identities: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         choice("origin", self.origin, ORIGINS)
@@ -118,10 +119,10 @@ class Trajectory:
         self._check_list("steps", self.steps)
         self._check_list("learning_rates", self.learning_rates)
         if self.steps is not None and any(
-            b <= a for a, b in zip(self.steps, self.steps[1:], strict=False)
+            b < a for a, b in zip(self.steps, self.steps[1:], strict=False)
         ):
             raise CheckpointError(
-                f"Expected steps in ascending order, got {list(self.steps)}. Sort the checkpoints."
+                f"Expected steps that never descend, got {list(self.steps)}. Sort the checkpoints."
             )
         for rate in self.learning_rates or ():
             positive("learning_rates", rate)
@@ -170,16 +171,27 @@ class Trajectory:
         with torch.no_grad():
             for name, tensor in self._own().items():
                 tensor.copy_(state[name])
+        self._identify(state, index)
 
     def identity(self, index: int) -> str:
-        """Return 16 hexadecimal digits of a digest of checkpoint ``index``."""
+        """Return 16 hexadecimal digits of a digest of checkpoint ``index``.
+
+        A checkpoint that was loaded before is not read again.
+        """
+        if index not in self._identities:
+            self._identify(self.states[index], index)
+        return self._identities[index]
+
+    def _identify(self, state: Mapping[str, Tensor], index: int) -> None:
+        """Note the digest of a checkpoint that was just read, since reading may be slow."""
+        if index in self._identities:
+            return
         digest = hashlib.sha256()
-        state = self.states[index]
         for name in sorted(self._own()):
             tensor = state[name].detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        self._identities[index] = digest.hexdigest()[:16]
 
     def _own(self) -> dict[str, Tensor]:
         """Return the model's parameters and stored buffers by name."""

@@ -8,9 +8,15 @@ from torch import Tensor
 
 from equigrad.valuation.base import State, StreamedScorer
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.trajectory import Trajectory
 from equigrad.valuation.visit import Visit
 
-__all__ = ["AveragingScorer", "LastCheckpoint"]
+__all__ = ["AveragingScorer", "LastCheckpoint", "zeros"]
+
+
+def zeros(n: int, trajectory: Trajectory, *names: str) -> dict[str, Tensor]:
+    """Return accumulators of ``n`` float64 zeros by name, where the trajectory's model is."""
+    return {name: torch.zeros(n, dtype=torch.float64, device=trajectory.device) for name in names}
 
 
 class AveragingScorer(StreamedScorer):
@@ -22,11 +28,7 @@ class AveragingScorer(StreamedScorer):
 
     def begin(self, n: int, context: ScoringContext) -> dict[str, Tensor]:
         """Return one sum and one count for each record."""
-        device = self.source(context).device
-        return {
-            "sum": torch.zeros(n, dtype=torch.float64, device=device),
-            "count": torch.zeros(n, dtype=torch.float64, device=device),
-        }
+        return zeros(n, self.source(context), "sum", "count")
 
     def visit(self, state: State, visit: Visit) -> None:
         """Add the numbers of a visit."""
