@@ -1,11 +1,34 @@
-"""Arithmetic of full precision while norms and sums are taken; neighbours: the pass, its result."""
+"""Arithmetic of full precision while norms and sums are taken.
+
+Neighbours: the pass and its result, the pieces.
+"""
 
 import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
-__all__ = ["exact_products"]
+__all__ = ["add_product", "exact_products"]
+
+_ONEDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+# Below so many multiplications, MKL's product in place is the faster one.
+_ONEDNN_FROM = 2**20
+
+
+def add_product(out: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add the matrix product ``left @ right`` to ``out`` in place, without a history.
+
+    All have one dtype. For float32 on a processor PyTorch takes MKL's product, which uses half of
+    an AMD processor (measured .97 against .50 ms for 256 x 256 by 256 x 784 on one thread). That
+    of oneDNN, which PyTorch brings along for its compiler, does not, so it is taken where it is
+    there. Both add rounded products of float32, in an order that follows from the shapes.
+    """
+    large = out.numel() * left.shape[1] >= _ONEDNN_FROM
+    if _ONEDNN is None or not large or out.dtype is not torch.float32 or out.device.type != "cpu":
+        out.addmm_(left, right)
+    else:
+        out.add_(_ONEDNN(left, right.mT, None, "none", [], ""))
 
 
 @contextlib.contextmanager
