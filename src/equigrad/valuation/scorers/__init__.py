@@ -2,5 +2,7 @@
 
 from equigrad.valuation.scorers.losses import Loss, LossMean
 from equigrad.valuation.scorers.margins import AreaUnderMargin, MaxMargin, SumMargin
+from equigrad.valuation.scorers.plis import Plis
+from equigrad.valuation.scorers.vog import Vog
 
-__all__ = ["AreaUnderMargin", "Loss", "LossMean", "MaxMargin", "SumMargin"]
+__all__ = ["AreaUnderMargin", "Loss", "LossMean", "MaxMargin", "Plis", "SumMargin", "Vog"]
