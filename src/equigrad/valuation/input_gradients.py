@@ -5,11 +5,14 @@ visit keeps what was computed for the next scorer that asks. Used by VOG and PLI
 :mod:`.visit`, :mod:`.maps`.
 """
 
-from typing import Final, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map
 
 from equigrad._validate import choice
 from equigrad.gradients import PerSamplePass
@@ -112,11 +115,9 @@ class _Graphs:
 
     def _some(self, visit: Visit, some: slice) -> tuple[Tensor, Tensor]:
         marked = visit.input[some].detach().requires_grad_(True)
-        with torch.enable_grad():
-            # A copy goes in, since a model may change its input in place.
-            inputs = visit.over_inputs(marked.clone())
+        inputs = visit.over_inputs(marked)
         # The fused kernels of attention have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH), exact_products(marked.device):
+        with sdpa_kernel(SDPBackend.MATH), exact_products(marked.device), _copying(visit.model):
             result = self._pass(inputs, visit.labels[some], create_graph=True)
             norms = result.norms
             slopes = _slopes(norms.sum(), marked)
@@ -133,6 +134,21 @@ def _of_output(visit: Visit, target: Target) -> Tensor:
         chosen = (wide if target == "logit" else torch.softmax(wide, dim=1))[own]
         slopes = _slopes(chosen.sum(), marked)
     return visit.finite("input gradients", slopes)
+
+
+@contextmanager
+def _copying(model: nn.Module) -> Iterator[None]:
+    """Let a model work on copies of what it is given, since it may change its input in place."""
+
+    def copies(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        del module
+        return tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, (args, kwargs))
+
+    handle = model.register_forward_pre_hook(copies, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _slopes(total: Tensor, marked: Tensor) -> Tensor:

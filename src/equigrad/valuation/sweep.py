@@ -80,7 +80,8 @@ class Sweep:
     progress
         Called with (records visited, records to visit), counted once for each checkpoint.
     keep
-        Called with a :class:`SweepState` after every checkpoint of a stretch.
+        Called with a :class:`SweepState` after every checkpoint of a stretch. Its tensors are the
+        accumulators themselves, which change as the sweep goes on: write or copy them at once.
     state
         Where to go on.
     """
