@@ -61,7 +61,16 @@ class PrivacyError(EquigradError, ValueError):
 
 
 class BudgetExceededError(PrivacyError):
-    """A release would cost more than the privacy account has left; nothing was released."""
+    """A release would cost more than the privacy account has left; nothing was released.
+
+    Where the refusal knows them, ``spent`` is the epsilon of all that was charged or is reserved,
+    ``asked`` that of the release alone, and ``left`` the limit minus ``spent``, at least 0. They
+    need not add up: releases compose.
+    """
+
+    spent: float | None = None
+    asked: float | None = None
+    left: float | None = None
 
 
 class PrivacyViewError(PrivacyError):

@@ -48,7 +48,7 @@ def test_written_and_read_back_is_the_same(event):
         ({"steps": -1}, "steps"),
         ({"steps": 1.5}, "steps"),
         ({"mechanism": "cauchy"}, "mechanism"),
-        ({"neighbouring": "replace-one"}, "neighbouring"),
+        ({"neighbouring": "swap"}, "neighbouring"),
         ({"counts": ((0.5, 0.0),)}, "counts"),
         ({"counts": ((0.5,),)}, "pair"),
         ({"dataset_size": None}, "together"),

@@ -17,7 +17,7 @@ from equigrad.errors import ConfigError, PrivacyError
 from equigrad.privacy.account.chain import Entry, first_link
 from equigrad.privacy.account.ledger import Ledger
 from equigrad.privacy.account.opening import create_account, read_entries, stored_limits
-from equigrad.privacy.account.pricing import steps_in_words
+from equigrad.privacy.account.pricing import in_words, steps_in_words
 from equigrad.privacy.account.runs import AccountRun
 from equigrad.privacy.account.schema import run_keys
 from equigrad.privacy.account.state import State
@@ -39,8 +39,9 @@ class PrivacyAccount(Ledger):
     Guarantees, for any number of threads and processes that charge at once, and for a process that
     is killed at any instant: what is charged, with what unfinished runs have reserved, never costs
     more than the limit; a charge that returned is never lost; a refused charge changes nothing; no
-    entry is ever changed or removed. What happened to the file outside is noticed where the hash
-    chain shows it (see ``head``).
+    entry is ever changed or removed. Releases priced under several relations compose, and the limit
+    speaks of one record added or removed; :meth:`statement` says so, or what holds beyond. What
+    happened to the file outside is noticed where the hash chain shows it (see ``head``).
 
     Use :meth:`open`. An account is a context manager. Its copies are itself; pickled, it is the
     path of its file and what the file must be, so other processes charge the same file, and where
@@ -142,7 +143,7 @@ class PrivacyAccount(Ledger):
     # --- charging -------------------------------------------------------------------------------
 
     def charge(self, event: PrivacyEvent, label: str | None = None) -> Entry:
-        """Charge a release, before it happens.
+        """Charge a release, before it happens: of a model, of scores or aggregates, or a selection.
 
         Many equal small releases are cheaper as a run (:meth:`begin_run`): a release is priced by
         the accountant (tenths of a second), a step of a run is not (milliseconds).
@@ -150,13 +151,14 @@ class PrivacyAccount(Ledger):
         Raises
         ------
         BudgetExceededError
-            If the account would hold more than its limit. Nothing was written.
+            If the account would hold more than its limit; it says what is spent, asked and left.
+            Nothing was written.
         PrivacyError
             If the file cannot be written or trusted, or the accountant cannot account the event.
         """
         positive_int("event.steps", event.steps)
         text = event.label if label is None else label
-        with self._fitting(event, steps_in_words(event.steps)) as connection:
+        with self._fitting(event, in_words(event)) as connection:
             return self._append(connection, "release", event=event, label=text)
 
     def begin_run(

@@ -10,7 +10,7 @@ from equigrad.errors import BudgetExceededError
 from equigrad.privacy.accounting import PrivacyEvent, epsilon, most_steps
 from equigrad.privacy.accounting.accountant import COARSE
 
-__all__ = ["refuse_unless_fitting", "steps_in_words"]
+__all__ = ["in_words", "refuse_unless_fitting", "steps_in_words"]
 
 
 def refuse_unless_fitting(
@@ -43,14 +43,36 @@ def refuse_unless_fitting(
     if price <= most:
         return
     held = epsilon(committed, delta, **options)
-    fit = most_steps(event, most, delta, spent=committed, at_most=event.steps, **options)
-    raise BudgetExceededError(
+    left = max(0.0, most - held)
+    alone = epsilon([event], delta, **options)
+    if _is_steps(event):
+        fit = most_steps(event, most, delta, spent=committed, at_most=event.steps, **options)
+        remedy = f"Of these steps {fit} would fit; use more noise or fewer steps."
+    else:
+        remedy = "Release it with more noise, or not at all."
+    refusal = BudgetExceededError(
         f"Expected a release within epsilon={most:g} at delta={delta:g}, got {what} that would "
-        f"raise the account of {owner} from {held:.4g} to {price:.4g}. Of these steps {fit} would "
-        "fit; use more noise or fewer steps."
+        f"raise the account of {owner} from {held:.4g} to {price:.4g} (spent {held:.4g}, asked "
+        f"{alone:.4g}, left {left:.4g}; nothing was released). {remedy}"
     )
+    refusal.spent, refusal.asked, refusal.left = held, alone, left
+    raise refusal
+
+
+def in_words(event: PrivacyEvent) -> str:
+    """Return a release in words: what was released, or a number of steps."""
+    if _is_steps(event):
+        return steps_in_words(event.steps)
+    what = event.released or "noisy values"
+    return f"a release of {what}" + ("" if event.steps == 1 else f" in {event.steps} rounds")
 
 
 def steps_in_words(count: int) -> str:
     """Return a number of steps in words."""
     return "1 step" if count == 1 else f"{count} steps"
+
+
+def _is_steps(event: PrivacyEvent) -> bool:
+    """Return whether an event is made of steps, of which fewer might fit."""
+    training = event.rule is not None or event.released == "model"
+    return training or (event.steps > 1 and not event.released)

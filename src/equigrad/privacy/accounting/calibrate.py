@@ -8,7 +8,8 @@ splits the multiplier found into gradient and counts, ``plan`` searches for step
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from scipy.optimize import brentq
 
@@ -17,6 +18,7 @@ from equigrad.errors import ConfigError
 from equigrad.privacy.accounting.accountant import COARSE, FINE, Accountant, checked_delta
 from equigrad.privacy.accounting.events import PrivacyEvent
 from equigrad.privacy.accounting.joint import checked_counts, gradient_noise_multiplier
+from equigrad.privacy.accounting.relations import ADD_OR_REMOVE_ONE
 
 __all__ = ["Calibration", "calibrate_noise"]
 
@@ -75,11 +77,14 @@ def calibrate_noise(
     max_logical_batch: int | None = None,
     dataset_size: int | None = None,
     noise_coordinates: int = 0,
+    neighbouring: str = ADD_OR_REMOVE_ONE,
+    group_size: int = 1,
 ) -> Calibration:
     """Return the least Gaussian noise with which ``steps`` steps cost at most ``target_epsilon``.
 
     Guarantee: the returned epsilon, at the fine discretisation, is at most ``target_epsilon``; a
-    multiplier smaller by 0.002 % would exceed it.
+    multiplier smaller by 0.002 % would exceed it (0.1 % where pairs are chosen, that is with groups
+    and mechanisms of bounded range). All of ``spent`` composes with it; nothing is added up.
 
     Parameters
     ----------
@@ -97,8 +102,9 @@ def calibrate_noise(
     accountant, orders
         ``"pld"``, or ``"rdp"`` with its orders.
     spent
-        Events that the target must hold together with.
-    max_logical_batch, dataset_size, noise_coordinates
+        Events that the target must hold together with: the training of a scorer, released scores,
+        a private selection.
+    max_logical_batch, dataset_size, noise_coordinates, neighbouring, group_size
         See :class:`PrivacyEvent`.
 
     Raises
@@ -111,17 +117,17 @@ def calibrate_noise(
     positive("target_epsilon", target_epsilon)
     checked_delta(delta)
     checked = checked_counts(counts)
-
-    def event(sigma: float) -> PrivacyEvent:
-        return PrivacyEvent(
-            noise_multiplier=sigma,
-            sampling_rate=sampling_rate,
-            steps=steps,
-            max_logical_batch=max_logical_batch,
-            dataset_size=dataset_size,
-            noise_coordinates=noise_coordinates,
-        )
-
+    event = partial(
+        _release,
+        sampling_rate=sampling_rate,
+        steps=steps,
+        max_logical_batch=max_logical_batch,
+        dataset_size=dataset_size,
+        noise_coordinates=noise_coordinates,
+        neighbouring=neighbouring,
+        group_size=group_size,
+    )
+    spent = list(spent)
     base = {
         width: Accountant(spent, accountant=accountant, discretization=width, orders=orders)
         for width in (COARSE, FINE)
@@ -139,20 +145,16 @@ def calibrate_noise(
             f"Expected target_epsilon above {held:.4g}, what was spent already, got "
             f"{target_epsilon:g}. Raise the target."
         )
-    if base[FINE].delta(target_epsilon) + _ever_drawn(sampling_rate, steps) <= delta:
+    if base[FINE].delta(target_epsilon) + _ever_drawn(sampling_rate, steps * group_size) <= delta:
         raise ConfigError(_next_to_none(target_epsilon))
     log_sigma = _least_within(gap(COARSE), gap(FINE), target_epsilon)
     sigma = gradient_noise_multiplier(math.exp(log_sigma), checked)
-    found = PrivacyEvent(
-        noise_multiplier=sigma,
-        sampling_rate=sampling_rate,
-        steps=steps,
-        counts=checked,
-        max_logical_batch=max_logical_batch,
-        dataset_size=dataset_size,
-        noise_coordinates=noise_coordinates,
-    )
-    return _settled(found, base[FINE], target_epsilon, delta, accountant)
+    return _settled(event(sigma, counts=checked), base[FINE], target_epsilon, delta, accountant)
+
+
+def _release(sigma: float, **more: Any) -> PrivacyEvent:
+    """Return the event of noise ``sigma``."""
+    return PrivacyEvent(noise_multiplier=sigma, **more)
 
 
 def _settled(

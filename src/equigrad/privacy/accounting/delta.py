@@ -1,4 +1,4 @@
-"""A warning for a delta that promises nothing.
+"""What a delta may be, and a warning for one that promises nothing.
 
 A mechanism that publishes one random record of N is (0, 1/N)-differentially private, so a delta of
 1/N or more does not exclude it. Neighbours: trainers and accounts call this room when they start.
@@ -6,10 +6,14 @@ A mechanism that publishes one random record of N is (0, 1/N)-differentially pri
 
 import warnings
 
-from equigrad._validate import positive_int
-from equigrad.privacy.accounting.accountant import checked_delta
+from equigrad._validate import in_range, positive_int
 
-__all__ = ["LargeDeltaWarning", "warn_large_delta"]
+__all__ = ["LargeDeltaWarning", "checked_delta", "warn_large_delta"]
+
+
+def checked_delta(delta: float) -> float:
+    """Return ``delta`` if it lies in (0, 1), else raise ``ConfigError``."""
+    return in_range("delta", delta, 0.0, 1.0, left_open=True, right_open=True)
 
 
 class LargeDeltaWarning(UserWarning):

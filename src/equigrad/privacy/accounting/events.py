@@ -2,10 +2,10 @@
 
 An event holds everything that an accountant needs and everything that a reader of the record
 wants to know, all of it public. What it costs is the business of ``epsilon``; whether it may happen
-is the business of the privacy account (``equigrad.privacy.account``).
+is the business of the privacy account (``equigrad.privacy.account``). Neighbours: ``event_checks``
+refuses what is impossible, ``releases`` makes the events of statistics and selections.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -13,34 +13,41 @@ from typing import Any, Final, Self
 
 import dp_accounting as dpa
 
-from equigrad._validate import choice, in_range, positive, positive_int
-from equigrad.errors import ConfigError, PrivacyError
+from equigrad.errors import PrivacyError
+from equigrad.privacy.accounting.event_checks import MECHANISMS, check_event
 from equigrad.privacy.accounting.joint import Counts, checked_counts, joint_noise_multiplier
+from equigrad.privacy.accounting.relations import ADD_OR_REMOVE_ONE
 
 __all__ = ["ADD_OR_REMOVE_ONE", "MECHANISMS", "SEEDED_MARK", "PrivacyEvent"]
 
-ADD_OR_REMOVE_ONE: Final = "add-or-remove-one"
-MECHANISMS: Final = ("gaussian", "laplace")
 SEEDED_MARK: Final = "not private: seeded noise"
+
+# Written only where they say something: the text of older events, and so its hash, stays as it was.
+_LATER: Final = ("epsilon", "bounded_range", "group_size", "sensitivity", "released")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyEvent:
     """A release, or ``steps`` equal releases, of noisy values computed from records.
 
-    Two data sets are neighbours if one holds one record more than the other.
+    Two data sets of one owner are neighbours if one holds one record more than the other (see
+    ``relations`` for what holds beyond). The rows that the release reads may be chosen from the
+    data set: ``neighbouring`` and ``group_size`` say how far apart they are then.
 
     Parameters
     ----------
     noise_multiplier
         Noise over sensitivity, > 0: for ``"gaussian"`` standard deviation over L2 sensitivity
         (sigma, with which the noise is generated), for ``"laplace"`` scale over L1 sensitivity.
+        Left out for ``"pure"``, where it becomes ``1 / epsilon``.
     mechanism
-        ``"gaussian"`` or ``"laplace"``.
+        ``"gaussian"``, ``"laplace"``, or ``"pure"``: any mechanism that is ``epsilon``-DP by
+        itself, such as the exponential mechanism or permute-and-flip.
     sampling_rate
         q in (0, 1]: probability with which each record, independently, is in the batch of a step.
+        1 for ``"pure"``.
     steps
-        Number of releases, >= 0.
+        Number of releases, >= 0; the rounds of a selection.
     counts
         Pairs (L2 sensitivity, noise standard deviation) of the counts released in the same step on
         the same batch; Gaussian only.
@@ -51,7 +58,27 @@ class PrivacyEvent:
         Gaussian numbers drawn in a step whose sampler cannot leave 9.42 standard deviations (64-bit
         Box-Muller); each adds 2^-64 of total variation to a step. 0 leaves the cut out of account.
     neighbouring
-        ``"add-or-remove-one"``; no other relation is accounted.
+        How the rows read differ between the two data sets. ``"add-or-remove-one"``: by one row
+        more or less. ``"replace-one"`` (not for Laplace): by one row replaced at most, where an
+        absent row counts as one that adds nothing; so do the best k of all records.
+        ``noise_multiplier`` is over the bound of one row in either case; ``epsilon`` of a pure
+        mechanism is for a row replaced or absent.
+    epsilon
+        Of one release of a pure mechanism, > 0, in nats; no other mechanism has it.
+    bounded_range
+        True if the log-probability ratios of a pure mechanism lie in an interval of length
+        ``epsilon``, as those of the exponential mechanism and of its top-k by Gumbel noise do; its
+        zCDP is then epsilon^2 / 8 (Durfee and Rogers, NeurIPS 2019; Cesar and Rogers, ALT 2021).
+        Permute-and-flip is pure, and not known to be of bounded range.
+    group_size
+        c >= 1: one record of the owner may change up to c of the rows, each by ``neighbouring``
+        (the declared stability of a selection). Group privacy is charged, for all steps together.
+    sensitivity
+        Stated sensitivity of what was released, in its own units, > 0; None if unstated. Recorded,
+        without influence on the cost: the noise is stated relative to it.
+    released
+        What was released, if not a model: ``"scores"``, ``"mean"``, ``"histogram"``, ``"count"``,
+        ``"quantile"``, ``"index set"``, or other words. Recorded, without influence on the cost.
     rule, public_batch_size, noise_form, settings, label
         Clipping rule, public expected batch size L, form of the noise (``"rounded"``, ``"fast"``),
         public settings of the rule, words for the reader: recorded, without influence on the cost.
@@ -61,10 +88,10 @@ class PrivacyEvent:
     Raises
     ------
     ConfigError
-        If a value is impossible.
+        If a value is impossible, or two of them contradict each other.
     """
 
-    noise_multiplier: float
+    noise_multiplier: float = 0.0
     mechanism: str = "gaussian"
     sampling_rate: float = 1.0
     steps: int = 1
@@ -79,51 +106,18 @@ class PrivacyEvent:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     label: str = ""
     seeded: bool = False
+    epsilon: float | None = None
+    bounded_range: bool = False
+    group_size: int = 1
+    sensitivity: float | None = None
+    released: str = ""
 
     def __post_init__(self) -> None:
         """Check every value."""
-        choice("mechanism", self.mechanism, MECHANISMS)
-        choice("neighbouring", self.neighbouring, (ADD_OR_REMOVE_ONE,))
-        positive("noise_multiplier", self.noise_multiplier)
-        in_range("sampling_rate", self.sampling_rate, 0.0, 1.0, left_open=True)
-        positive_int("steps", self.steps, least=0)
-        positive_int("noise_coordinates", self.noise_coordinates, least=0)
         object.__setattr__(self, "counts", checked_counts(self.counts))
-        if self.counts and self.mechanism != "gaussian":
-            raise ConfigError(
-                f"Expected no counts with mechanism={self.mechanism!r}, got {self.counts!r}. "
-                "Charge the counts as an event of their own."
-            )
-        if self.public_batch_size is not None:
-            positive("public_batch_size", self.public_batch_size)
-        self._check_truncation()
-        self._check_settings()
-
-    def _check_truncation(self) -> None:
-        """Raise unless the two numbers of a cut batch are given together and make sense."""
-        if (self.max_logical_batch is None) != (self.dataset_size is None):
-            raise ConfigError(
-                "Expected max_logical_batch and dataset_size together, got "
-                f"max_logical_batch={self.max_logical_batch!r}, dataset_size={self.dataset_size!r}."
-            )
-        if self.max_logical_batch is None or self.dataset_size is None:
-            return
-        positive_int("max_logical_batch", self.max_logical_batch)
-        positive_int("dataset_size", self.dataset_size)
-        if self.mechanism != "gaussian":
-            raise ConfigError(
-                f"Expected mechanism='gaussian' with max_logical_batch, got {self.mechanism!r}. "
-                "Cut batches are accounted for Gaussian noise only."
-            )
-
-    def _check_settings(self) -> None:
-        """Raise unless the settings can be written to a record and read back."""
-        try:
-            json.dumps(dict(self.settings), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"Expected settings that JSON can hold, got {self.settings!r} ({error})."
-            ) from error
+        if self.mechanism == "pure" and self.epsilon and not self.noise_multiplier:
+            object.__setattr__(self, "noise_multiplier", 1.0 / self.epsilon)
+        check_event(self)
 
     @property
     def effective_noise_multiplier(self) -> float:
@@ -145,20 +139,49 @@ class PrivacyEvent:
             self.effective_noise_multiplier,
             self.noise_coordinates,
             *cut,
+            self.neighbouring,
+            self.group_size,
+            self.epsilon,
+            self.bounded_range,
         )
+
+    @property
+    def pure_epsilon(self) -> float:
+        """Epsilon at delta 0 of all steps together; infinite for Gaussian noise."""
+        if self.mechanism == "gaussian" and self.steps:
+            return math.inf
+        one = 1.0 / self.noise_multiplier if self.epsilon is None else self.epsilon
+        return self.steps * self.group_size * one
+
+    @property
+    def zcdp_rho(self) -> float:
+        """Rho of zero-concentrated DP of all steps of a pure mechanism, as one step's rho times T.
+
+        epsilon^2 / 8 for bounded range, else epsilon^2 / 2 (Bun and Steinke, TCC 2016). Infinite
+        for other mechanisms, of which the accountant knows more.
+        """
+        if self.epsilon is None:
+            return math.inf
+        return self.steps * self.epsilon**2 / (8.0 if self.bounded_range else 2.0)
 
     def with_steps(self, steps: int) -> Self:
         """Return the same event with another number of steps."""
         return replace(self, steps=steps)
 
     def dp_event(self) -> dpa.DpEvent:
-        """Return the event in dp-accounting's terms, ``steps`` times composed with itself."""
+        """Return the event in dp-accounting's terms, ``steps`` times composed with itself.
+
+        Neighbouring relation and group are not in those terms: the accountant sees to them. A pure
+        mechanism is told by its zCDP, which the accountant uses for Rényi divergences only.
+        """
         if self.steps == 0:
             return dpa.NoOpDpEvent()
         return dpa.SelfComposedDpEvent(self._one_step(), self.steps)
 
     def _one_step(self) -> dpa.DpEvent:
         """Return one step in dp-accounting's terms."""
+        if self.epsilon is not None:
+            return dpa.ZCDpEvent(self.with_steps(1).zcdp_rho)
         if self.max_logical_batch is not None and self.dataset_size is not None:
             return dpa.TruncatedSubsampledGaussianDpEvent(
                 dataset_size=self.dataset_size,
@@ -177,7 +200,11 @@ class PrivacyEvent:
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as JSON can hold it; sigma_eff is added for the reader."""
-        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        content = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in _LATER or getattr(self, f.name) != f.default
+        }
         content["counts"] = [list(pair) for pair in self.counts]
         content["settings"] = dict(self.settings)
         content["effective_noise_multiplier"] = self.effective_noise_multiplier

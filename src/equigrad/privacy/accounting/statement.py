@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from equigrad.privacy.accounting.accountant import FINE, checked_delta
 from equigrad.privacy.accounting.epsilon import epsilon
-from equigrad.privacy.accounting.events import ADD_OR_REMOVE_ONE, SEEDED_MARK, PrivacyEvent
+from equigrad.privacy.accounting.events import SEEDED_MARK, PrivacyEvent
+from equigrad.privacy.accounting.relations import REPLACE_ONE, relation_of
 
 __all__ = ["PrivacyStatement", "format_epsilon", "privacy_statement"]
 
@@ -22,6 +23,10 @@ _COUNTS: Final = (
 _FOLLOWING: Final = (
     "whatever is computed from these releases alone (optimizer states, averages, clipping bounds)"
 )
+_RELEASED: Final = {
+    "scores": "the released scores: a noisy one for each record's slot",
+    "index set": "the released selection: the index set, not the records that it points at",
+}
 _NOT_COVERED: Final = (
     "metrics, curves and diagnostics computed from the records without noise",
     "choices made by looking at the records: hyperparameters, features, when to stop",
@@ -49,7 +54,8 @@ class PrivacyStatement:
     epsilon, delta
         The guarantee, if not ``seeded``.
     neighbouring
-        The relation between data sets that the guarantee compares.
+        The relation between data sets that the guarantee compares, see ``relation_of``. The
+        releases themselves may be priced under others; their sentences say so.
     accountant
         ``"pld"`` or ``"rdp"``, with its discretisation in ``discretization`` (None for RDP).
     seeded
@@ -145,7 +151,7 @@ def privacy_statement(
     return PrivacyStatement(
         epsilon=cost,
         delta=delta,
-        neighbouring=ADD_OR_REMOVE_ONE,
+        neighbouring=relation_of(events),
         accountant=accountant,
         discretization=discretization if accountant == "pld" else None,
         seeded=any(event.seeded for event in events),
@@ -157,23 +163,48 @@ def privacy_statement(
 
 
 def _covered(events: Sequence[PrivacyEvent]) -> tuple[str, ...]:
-    """Return what the guarantee speaks of; counts only where there were any."""
+    """Return what the guarantee speaks of: models, counts, scores only where there were any."""
+    named = dict.fromkeys(event.released for event in events)
+    models = not named or "" in named or "model" in named
+    told = [_RELEASED.get(name, f"the released {name}") for name in named]
+    told = [text for name, text in zip(named, told, strict=True) if name not in ("", "model")]
     counted = any(event.counts for event in events)
-    return (_MODEL, *((_COUNTS,) if counted else ()), _FOLLOWING)
+    return (
+        *((_MODEL,) if models else ()),
+        *((_COUNTS,) if counted else ()),
+        *told,
+        _FOLLOWING,
+    )
 
 
 def _sentence(event: PrivacyEvent) -> str:
     """Return one event in words."""
     name = f"{event.label}: " if event.label else ""
-    rule = f", rule {event.rule}" if event.rule else ""
-    text = (
-        f"{name}{event.steps} x {event.mechanism} noise, multiplier {event.noise_multiplier:.6g}, "
-        f"sampling rate {event.sampling_rate:.6g}{rule}"
-    )
+    what = f"{event.released}, " if event.released else ""
+    text = f"{name}{what}{event.steps} x {_mechanism(event)}"
+    if event.sensitivity is not None:
+        text += f", sensitivity {event.sensitivity:.6g}"
+    if event.rule:
+        text += f", rule {event.rule}"
     for sensitivity, noise in event.counts:
         text += f", counts of sensitivity {sensitivity:g} with noise {noise:g}"
     if event.counts:
         text += f", charged as multiplier {event.effective_noise_multiplier:.6g}"
     if event.max_logical_batch is not None:
         text += f", batches cut at {event.max_logical_batch}"
+    if event.neighbouring == REPLACE_ONE:
+        text += ", priced for one row replaced"
+    if event.group_size > 1:
+        text += f", priced for a group of {event.group_size} rows"
     return f"{text} ({SEEDED_MARK})" if event.seeded else text
+
+
+def _mechanism(event: PrivacyEvent) -> str:
+    """Return how an event was kept private."""
+    if event.epsilon is not None:
+        ranged = ", bounded range" if event.bounded_range else ""
+        return f"pure mechanism of epsilon {event.epsilon:.6g}{ranged}"
+    return (
+        f"{event.mechanism} noise, multiplier {event.noise_multiplier:.6g}, sampling rate "
+        f"{event.sampling_rate:.6g}"
+    )

@@ -14,7 +14,7 @@ from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.checkpoint import SavedState
 from equigrad.privacy.training.keeping import is_copy, read_key
-from equigrad.privacy.training.settings import made_rule
+from equigrad.privacy.training.settings import Settings, made_rule
 
 __all__ = ["Resumed", "begun_as"]
 
@@ -110,7 +110,11 @@ def _saved_options(saved: SavedState, given: Mapping[str, Any]) -> dict[str, Any
     """Return the trainer's options: those of the saved run, and what it could not save."""
     facts, settings = saved.facts, saved.facts["settings"]
     fixed = {name: settings[name] for name in _FIXED} | {name: facts[name] for name in _FACTS}
-    known = {**fixed, "target_epsilon": settings["target_epsilon"]}
+    begun = Settings.from_json(settings)
+    fixed |= {"neighbouring": begun.neighbouring, "stability": begun.stability}
+    known = {**fixed, "target_epsilon": begun.target_epsilon, "spent": begun.spent}
+    if given.get("spent") is not None:
+        given = {**given, "spent": tuple(given["spent"])}
     for name, value in given.items():
         if name in known and value is not None and value != known[name]:
             raise ConfigError(

@@ -4,20 +4,25 @@ All of them are fixed before the first row is drawn and none depends on what the
 Neighbour: :mod:`.trainer`, which runs by them.
 """
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from equigrad._validate import choice, in_range, positive, positive_int
 from equigrad.errors import ConfigError
-from equigrad.privacy.accounting import PrivacyEvent, calibrate_noise
+from equigrad.privacy.accounting import ADD_OR_REMOVE_ONE, PrivacyEvent, calibrate_noise
+from equigrad.privacy.accounting.relations import RELATIONS
+from equigrad.privacy.accounting.renyi import refuse_for_renyi
 from equigrad.privacy.clipping import CLIPPING_RULES, ClippingRule
+from equigrad.privacy.training.amounts import counts_of, one_of, rate_and_size, steps_of
 
 if TYPE_CHECKING:
     from equigrad.privacy.training.stopping import EarlyStopping
 
 __all__ = ["Settings", "calibrated", "declared", "made_rule"]
+
+# Saved only where they say something, so that what older runs saved is still what is saved.
+_LATER: Final = ("neighbouring", "stability", "spent")
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class Settings:
     ``sampling_rate`` is q, ``public_batch_size`` L (the divisor of every sum), ``steps`` T (the
     planned number), ``noise_multiplier`` sigma (noise on the gradient sum over its sensitivity),
     ``counts`` the pairs (sensitivity, noise) of the counts of a step. ``target_epsilon`` is
-    ``None`` where the noise was given; only a target makes T a limit.
+    ``None`` where the noise was given; only a target makes T a limit. ``neighbouring``,
+    ``stability`` (the event's group) and ``spent`` are as for the trainer.
     """
 
     n_rows: int
@@ -42,15 +48,27 @@ class Settings:
     max_physical: int
     max_logical_batch: int | None
     noise_coordinates: int
+    neighbouring: str = ADD_OR_REMOVE_ONE
+    stability: int = 1
+    spent: tuple[PrivacyEvent, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON can hold them."""
-        return asdict(self) | {"counts": [list(pair) for pair in self.counts]}
+        content = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in _LATER or getattr(self, f.name) != f.default
+        }
+        if self.spent:
+            content["spent"] = [event.to_json() for event in self.spent]
+        return content | {"counts": [list(pair) for pair in self.counts]}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Settings":
         """Return the settings that :meth:`to_json` wrote."""
-        return cls(**{**content, "counts": tuple(tuple(pair) for pair in content["counts"])})
+        counts = tuple(tuple(pair) for pair in content["counts"])
+        spent = tuple(PrivacyEvent.from_json(event) for event in content.get("spent", ()))
+        return cls(**{**content, "counts": counts, "spent": spent})
 
     def event(
         self,
@@ -69,6 +87,8 @@ class Settings:
             max_logical_batch=self.max_logical_batch,
             dataset_size=None if self.max_logical_batch is None else self.n_rows,
             noise_coordinates=self.noise_coordinates,
+            neighbouring=self.neighbouring,
+            group_size=self.stability,
             rule=rule.name,
             public_batch_size=self.public_batch_size,
             noise_form=noise_form,
@@ -114,6 +134,9 @@ def declared(
     max_logical_batch: int | None,
     noise_coordinates: int = 0,
     noiseless: bool = False,
+    neighbouring: str = ADD_OR_REMOVE_ONE,
+    stability: int = 1,
+    spent: Sequence[PrivacyEvent] = (),
 ) -> Settings:
     """Check and complete the settings, all but the noise for a target, and bind ``rule`` to them.
 
@@ -121,12 +144,15 @@ def declared(
     ------
     ConfigError
         If a number is impossible, or two settings say the same thing, or none says it.
+    PrivacyError
+        If the accountant cannot price the relation or the stability.
     """
     in_range("delta", delta, 0, 1, left_open=True, right_open=True)
     choice("accountant", accountant, ("pld", "rdp"))
-    rate, size = _rate(n_rows, sampling_rate, public_batch_size)
-    total = _steps(rate, steps, epochs)
-    _one_of("noise_multiplier", noise_multiplier, "target_epsilon", target_epsilon)
+    _check_relation(neighbouring, stability, accountant)
+    rate, size = rate_and_size(n_rows, sampling_rate, public_batch_size)
+    total = steps_of(rate, steps, epochs)
+    one_of("noise_multiplier", noise_multiplier, "target_epsilon", target_epsilon)
     if max_logical_batch is not None:
         positive_int("max_logical_batch", max_logical_batch)
     physical = 1024 if max_physical is None else positive_int("max_physical", max_physical)
@@ -139,6 +165,11 @@ def declared(
     sigma = 0.0  # until it is calibrated
     if target_epsilon is not None:
         positive("target_epsilon", target_epsilon)
+    elif spent:
+        raise ConfigError(
+            f"Expected spent with target_epsilon only, got noise_multiplier={noise_multiplier!r}. "
+            "The noise was given, so nothing is worked out from what was spent: leave it out."
+        )
     elif noise_multiplier or not noiseless:
         sigma = float(positive("noise_multiplier", noise_multiplier or 0.0))
     return Settings(
@@ -148,12 +179,15 @@ def declared(
         steps=total,
         delta=float(delta),
         noise_multiplier=sigma,
-        counts=_counts(rule),
+        counts=counts_of(rule),
         target_epsilon=target_epsilon,
         accountant=accountant,
         max_physical=physical,
         max_logical_batch=max_logical_batch,
         noise_coordinates=noise_coordinates and noise_coordinates + rule.n_counts,
+        neighbouring=neighbouring,
+        stability=stability,
+        spent=tuple(spent),
     )
 
 
@@ -169,7 +203,7 @@ def calibrated(settings: Settings, looks: "EarlyStopping | None") -> Settings:
     """
     if settings.target_epsilon is None:
         return settings
-    spent = None if looks is None else looks.planned(settings.steps, seeded=False)
+    planned = None if looks is None else looks.planned(settings.steps, seeded=False)
     cut = settings.max_logical_batch
     found = calibrate_noise(
         settings.target_epsilon,
@@ -178,56 +212,21 @@ def calibrated(settings: Settings, looks: "EarlyStopping | None") -> Settings:
         settings.steps,
         counts=settings.counts,
         accountant=settings.accountant,
-        spent=[] if spent is None else [spent],
+        spent=[*settings.spent, *([] if planned is None else [planned])],
         max_logical_batch=cut,
         dataset_size=None if cut is None else settings.n_rows,
         noise_coordinates=settings.noise_coordinates,
+        neighbouring=settings.neighbouring,
+        group_size=settings.stability,
     )
     return replace(settings, noise_multiplier=found.sigma)
 
 
-def _rate(n_rows: int, rate: float | None, size: float | None) -> tuple[float, float]:
-    """Return q and L; the one that is missing follows from the other and N."""
-    if rate is None and size is None:
-        raise ConfigError(
-            "Expected public_batch_size (the expected number of rows in a batch) or "
-            "sampling_rate, got neither."
+def _check_relation(neighbouring: str, stability: int, accountant: str) -> None:
+    """Raise unless rows that differ so can be priced."""
+    choice("neighbouring", neighbouring, RELATIONS)
+    positive_int("stability", stability)
+    if accountant == "rdp":
+        refuse_for_renyi(
+            PrivacyEvent(noise_multiplier=1.0, neighbouring=neighbouring, group_size=stability)
         )
-    if size is not None:
-        positive("public_batch_size", size)
-    if rate is None and size is not None and size > n_rows:
-        raise ConfigError(
-            f"Expected public_batch_size of at most the number of rows, {n_rows}, got {size:g}. "
-            "Take a smaller batch."
-        )
-    q = float(size or 0.0) / n_rows if rate is None else float(rate)
-    in_range("sampling_rate", q, 0, 1, left_open=True)
-    return q, q * n_rows if size is None else float(size)
-
-
-def _steps(rate: float, steps: int | None, epochs: float | None) -> int:
-    """Return T."""
-    _one_of("steps", steps, "epochs", epochs)
-    if steps is not None:
-        return positive_int("steps", steps)
-    return max(1, round(positive("epochs", epochs or 0.0) / rate))
-
-
-def _counts(rule: ClippingRule) -> tuple[tuple[float, float], ...]:
-    """Return the counts of a step, for the joint event."""
-    if rule.n_counts == 0:
-        return ()
-    noise = rule.count_noise
-    if noise is None or not noise > 0 or not math.isfinite(noise):
-        raise ConfigError(
-            f"Expected noise > 0 on the counts of the clipping rule {rule.name!r}, got {noise!r}. "
-            "Set its count_noise."
-        )
-    return ((float(rule.count_sensitivity), float(noise)),)
-
-
-def _one_of(one: str, first: object, other: str, second: object) -> None:
-    """Raise unless exactly one of two settings is given."""
-    if (first is None) == (second is None):
-        got = "neither" if first is None else "both"
-        raise ConfigError(f"Expected exactly one of {one} and {other}, got {got}.")

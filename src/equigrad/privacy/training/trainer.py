@@ -4,7 +4,7 @@ Neighbours: :mod:`.lasting` trains, saves and ends a run, :mod:`.settings` (the 
 :mod:`.outset` (what is settled first), :mod:`.paired` (the twin without privacy).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from equigrad._validate import positive_int
 from equigrad.gradients import per_record_loss
 from equigrad.privacy.account import PrivacyAccount
-from equigrad.privacy.accounting import warn_large_delta
+from equigrad.privacy.accounting import ADD_OR_REMOVE_ONE, PrivacyEvent, warn_large_delta
 from equigrad.privacy.clipping import ClippingRule
 from equigrad.privacy.noise import NoiseKey
 from equigrad.privacy.training.averaging import IterateAverage
@@ -48,8 +48,10 @@ class PrivateTrainer(LastingRun):
     Guarantee: all that a run gives out (every state of the model, of the optimiser and of the
     clipping rule, every report) is (epsilon, delta)-differentially private for data sets that
     differ by one added or removed record, with epsilon from :attr:`epsilon`; provided that the
-    settings, N, the groups' number and the code did not depend on the records. Not covered: what
-    ``diagnostics`` sees, running time, memory use. With ``test_seed`` nothing is private.
+    settings, N, the groups' number and the code did not depend on the records. Where the rows were
+    selected from the records, ``neighbouring`` and ``stability`` say what one record changes. Not
+    covered: what ``diagnostics`` sees, running time, memory use. With ``test_seed`` nothing is
+    private.
 
     One step: the event is charged; each row is drawn with probability ``sampling_rate``; the rule
     weighs the rows' gradients; noise is added to the weighted sum (and to the rule's counts); the
@@ -77,6 +79,14 @@ class PrivateTrainer(LastingRun):
         all ``steps`` together may cost, from which sigma is found.
     delta
         In (0, 1), below 1/N.
+    neighbouring, stability
+        How the rows differ if one record is added or removed: by one row (``"add-or-remove-one"``),
+        by one row replaced (``"replace-one"``: the best k of all records), or by up to
+        ``stability`` such changes, which is charged as a group. See
+        :class:`~equigrad.privacy.accounting.PrivacyEvent`; with ``accountant="pld"`` only.
+    spent
+        Events that ``target_epsilon`` has to hold together with (a scorer's training, a selection).
+        :attr:`epsilon`, :attr:`events` and :attr:`statement` speak of this run alone.
     steps, epochs
         Exactly one: T, the planned number of steps; or ``epochs`` passes over the rows in
         expectation.
@@ -138,6 +148,9 @@ class PrivateTrainer(LastingRun):
         rule_options: Mapping[str, Any] | None = None,
         noise_multiplier: float | None = None,
         target_epsilon: float | None = None,
+        neighbouring: str = ADD_OR_REMOVE_ONE,
+        stability: int = 1,
+        spent: Sequence[PrivacyEvent] = (),
         steps: int | None = None,
         epochs: float | None = None,
         public_batch_size: float | None = None,
@@ -200,6 +213,9 @@ class PrivateTrainer(LastingRun):
             max_logical_batch=max_logical_batch,
             noise_coordinates=size if secure_noise else 0,
             noiseless=not self.key.private,
+            neighbouring=neighbouring,
+            stability=stability,
+            spent=spent,
         )
         warn_large_delta(delta, len(self.rows), stacklevel=3)
         try_out(model, loss, self.rows, settings, self.device, check_data=check_data)
