@@ -9,7 +9,7 @@ from valuation_cases import cases
 from equigrad.valuation import Trajectory, plis_map, score
 from equigrad.valuation.context import ScoringContext, scored_rows
 from equigrad.valuation.input_gradients import input_gradients
-from equigrad.valuation.scorers import Plis, Vog
+from equigrad.valuation.scorers import IndividualPrivacy, Plis, Vog
 from equigrad.valuation.trajectory import PrivateSteps
 
 
@@ -130,3 +130,14 @@ def test_plis_maps(case, key):
     case.check(flat(made.maps), key)
     np.testing.assert_array_equal(made.clipped, case.want("grad_norm")[-1] > case["dp"]["clip"])
     np.testing.assert_allclose(made.norms, case.want("grad_norm")[-1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("output", "key"), [("rho", "rho_total"), ("mu", "mu_gdp_total"), ("eps", "eps_gdp")]
+)
+@pytest.mark.parametrize("case", cases("rho_total", "mu_gdp_total", "eps_gdp"))
+def test_individual_privacy(case, output, key):
+    case.check(values_of(case, IndividualPrivacy(output)), key)
+    _, worst = IndividualPrivacy(output).bounds(trajectory_of(case))
+    if output == "eps":
+        case.check(worst, "eps_worst_case_gdp")
