@@ -195,6 +195,8 @@ def test_refusals():
         assert IndividualPrivacy(output).bounds(path([0.1], rate=0.5)) is None
     with pytest.raises(CheckpointError, match=r"steps 0\.\.4 .*after step 5"):
         values(path([0.1, 0.2], steps=(0, 5), total=4), [1.0])
+    with pytest.raises(CheckpointError, match="steps"):
+        values(path([0.1, 0.2], steps=(1, 1), total=4), [1.0])
     with pytest.raises(NeedsError, match="individual-privacy"):
         values(replace(path([0.1]), private_steps=None), [1.0])
     with pytest.raises(NeedsError, match="individual-privacy"):

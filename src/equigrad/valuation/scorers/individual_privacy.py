@@ -76,7 +76,7 @@ class IndividualPrivacy(StreamedScorer):
         return 0.0, self._worst(constants)
 
     def check(self, context: ScoringContext) -> None:
-        """Refuse also checkpoints whose steps are unknown or no steps of the training."""
+        """Refuse also checkpoints whose steps are unknown, repeated or not of the training."""
         super().check(context)
         constants, steps = _known(context)
         if not self._possible(constants):
@@ -84,6 +84,11 @@ class IndividualPrivacy(StreamedScorer):
                 f"Expected output='eps' for a training on drawn batches, got {self.output!r} at "
                 f"sampling_rate={constants.sampling_rate:g}. Without sampling alone do mu and rho "
                 "say all."
+            )
+        if len(set(steps)) < len(steps):
+            raise CheckpointError(
+                f"Expected one checkpoint for a step for {self.name!r}, got steps {list(steps)}. "
+                "Give the checkpoints of one training."
             )
         if steps[-1] > constants.steps:
             raise CheckpointError(
