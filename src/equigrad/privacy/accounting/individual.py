@@ -163,7 +163,7 @@ class IndividualAccount:
     def renyi(self) -> Float64:
         """Return Rényi divergence bounds of each record at :attr:`orders`, ``(n, m)``."""
         if not self.sampled:
-            return self.rho()[:, None] * np.asarray(self.orders)
+            return np.asarray(self.rho()[:, None] * np.asarray(self.orders))
         return np.asarray(self._levels @ self._levels_table(), dtype=np.float64)
 
     def epsilon(self, delta: float, *, conversion: str = "tight") -> Float64:
