@@ -18,17 +18,17 @@ PLAN = {"sampling_rate": 0.1, "steps": 60}
 
 @pytest.fixture(scope="module")
 def scoring():
-    """Return a scorer's training for half of epsilon 2."""
-    return calibrate_noise(1.0, DELTA, **PLAN).event
+    """Return a scorer's training for half of epsilon 0.5."""
+    return calibrate_noise(0.25, DELTA, **PLAN).event
 
 
 @pytest.mark.parametrize(
     ("selection", "relation"),
     [
         ((), {}),
-        ((pure_release("quantile", epsilon=0.2, bounded_range=True),), {}),
-        ((top_k_release(50, 0.03),), {}),
-        ((gaussian_release("scores", sensitivity=1.0, noise_std=9.0),), {}),
+        ((pure_release("quantile", epsilon=0.05, bounded_range=True),), {}),
+        ((top_k_release(20, 0.01),), {}),
+        ((gaussian_release("scores", sensitivity=1.0, noise_std=40.0),), {}),
         ((), {"neighbouring": "replace-one"}),
         ((), {"group_size": 2}),
     ],
@@ -36,33 +36,23 @@ def scoring():
 )
 def test_scoring_selecting_and_training_compose_within_the_target(scoring, selection, relation):
     spent = [scoring, *selection]
-    found = calibrate_noise(2.0, DELTA, **PLAN, spent=spent, **relation)
+    found = calibrate_noise(0.5, DELTA, **PLAN, spent=spent, **relation)
     cost = epsilon([*spent, found.event], DELTA)
     assert cost == pytest.approx(found.epsilon, rel=1e-6)
-    assert 0.98 * 2.0 <= cost <= 2.0
+    assert 0.98 * 0.5 <= cost <= 0.5
     weaker = PrivacyEvent(noise_multiplier=0.998 * found.sigma, **PLAN, **relation)
-    assert epsilon([*spent, weaker], DELTA) > 2.0
+    assert epsilon([*spent, weaker], DELTA) > 0.5
     for name, value in relation.items():
         assert getattr(found.event, name) == value
     parts = sum(epsilon([event], DELTA) for event in (*spent, found.event))
     assert parts > 1.1 * cost  # what adding epsilons would have charged
 
 
-def test_the_search_prices_what_it_returns():
-    """Dearer relations need more noise, in the order of their prices."""
-    sigmas = [
-        calibrate_noise(1.0, DELTA, **PLAN, **relation).sigma
-        for relation in ({}, {"neighbouring": "replace-one"}, {"group_size": 2}, {"group_size": 3})
-    ]
-    assert sigmas == sorted(sigmas)
-    assert sigmas[1] < 2.05 * sigmas[0]
-
-
 def test_a_second_accountant_agrees(scoring):
-    spent = [scoring, top_k_release(50, 0.03)]
-    rdp = calibrate_noise(2.0, DELTA, **PLAN, spent=spent, accountant="rdp")
-    assert 0.98 * 2.0 <= rdp.epsilon <= 2.0
-    assert epsilon([*spent, rdp.event], DELTA) <= 2.0  # Rényi divergences are the looser of the two
+    spent = [scoring, top_k_release(20, 0.01)]
+    rdp = calibrate_noise(0.5, DELTA, **PLAN, spent=spent, accountant="rdp")
+    assert 0.98 * 0.5 <= rdp.epsilon <= 0.5
+    assert epsilon([*spent, rdp.event], DELTA) <= 0.5  # Rényi divergences are the looser of the two
     with pytest.raises(PrivacyError, match="Use accountant='pld'"):
         calibrate_noise(2.0, DELTA, **PLAN, neighbouring="replace-one", accountant="rdp")
 
