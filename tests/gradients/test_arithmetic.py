@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from equigrad.gradients import arithmetic
-from equigrad.gradients.arithmetic import add_product
+from equigrad.gradients.arithmetic import add_product, exact_products
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (256, 64, 100), (64, 300, 257), (1, 1100, 1000)])

@@ -8,6 +8,8 @@ leave the owner of :mod:`equigrad.valuation.release`.
 from equigrad.valuation import scorers
 from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.mapping import plis_map, plis_maps
+from equigrad.valuation.maps import PlisMap
 from equigrad.valuation.matrix import validation_matrix
 from equigrad.valuation.reliability import Reliability, rank_correlation
 from equigrad.valuation.scores import ScoreSet, combined, ranked, standardised, suspicion
@@ -21,6 +23,7 @@ __all__ = [
     "DEFAULT_SCORERS",
     "SCORERS",
     "Local",
+    "PlisMap",
     "PrivateSteps",
     "Reliability",
     "ScoreSet",
@@ -34,6 +37,8 @@ __all__ = [
     "WholeScorer",
     "combined",
     "make_scorer",
+    "plis_map",
+    "plis_maps",
     "rank_correlation",
     "ranked",
     "score",
