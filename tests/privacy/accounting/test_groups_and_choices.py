@@ -95,7 +95,7 @@ def test_a_group_of_two_costs_what_was_measured():
     assert best * 0.97 <= found <= best * (1 + 1e-4)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     sigma=st.floats(3.0, 12.0),
     steps=st.integers(1, 100),

@@ -44,8 +44,9 @@ def test_scoring_selecting_and_training_compose_within_the_target(scoring, selec
     assert epsilon([*spent, weaker], DELTA) > 0.5
     for name, value in relation.items():
         assert getattr(found.event, name) == value
-    parts = sum(epsilon([event], DELTA) for event in (*spent, found.event))
-    assert parts > 1.1 * cost  # what adding epsilons would have charged
+    parts = [*spent, found.event]
+    added = sum(epsilon([event], DELTA / len(parts)) for event in parts)
+    assert added > 1.01 * cost  # what adding epsilons and deltas would have charged
 
 
 def test_a_second_accountant_agrees(scoring):
