@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 Float64 = npt.NDArray[np.float64]
+_WHOLE = (int, np.integer)
 
 
 def in_range(
@@ -59,13 +60,15 @@ def positive(name: str, value: float, *, finite: bool = True) -> float:
 
 def _number(name: str, value: object) -> None:
     """Raise ``ConfigError`` unless ``value`` is a real number."""
+    if type(value) in (float, int):  # nearly always; the abstract class is slow to ask
+        return
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ConfigError(f"Expected {name} to be a number, got {name}={value!r}.")
 
 
 def positive_int(name: str, value: int, *, least: int = 1) -> int:
     """Return ``value`` if it is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if isinstance(value, bool) or not isinstance(value, _WHOLE) or value < least:
         raise ConfigError(f"Expected {name} to be a whole number >= {least}, got {name}={value!r}.")
     return int(value)
 

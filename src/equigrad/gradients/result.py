@@ -1,6 +1,7 @@
 """What a pass returns: norms, weighted sums, inner products and group sums of record gradients."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
@@ -57,6 +58,7 @@ class PerSampleGradients:
         self._parts = grouped(self._parameters, pieces)
         self._norms: Tensor | None = None
         self._finite: Tensor | None = None
+        self._all_finite = False  # known for certain, once the norms are
         self._stale = False
 
     @property
@@ -89,29 +91,43 @@ class PerSampleGradients:
     def _compute_norms(self) -> Tensor:
         """Add the squared norms of all pieces, guard them, and silence non-finite records."""
         with self._quiet():
-            square = accumulation(torch.zeros_like(self.losses))
-            lift, slack = torch.zeros_like(square), torch.zeros_like(square)
-            for _, piece in self._pieces():
-                square = square + piece.squared_norms().to(square.dtype)
-                size = piece.cancellation()
-                if size is not None:
-                    lift = lift + _GUARD[size.dtype] * size.detach().to(lift.dtype).square()
-                share = piece.slack()
-                if share is not None:
-                    slack = slack + share.detach().to(slack.dtype).square()
-            square = square.clamp_min(0) + lift
-            bad = ~(torch.isfinite(square + slack) & torch.isfinite(self.losses))
-            tiny = _TINY[square.dtype]
-            square = torch.where((square > 0) & (square < tiny), tiny, square)
-            # The root has no slope at 0: a record without gradient gets slope 0.
-            zero = square == 0
-            norms = torch.where(zero, 0, torch.where(zero, 1, square).sqrt())
-            norms = lifted(norms, slack.sqrt())
-            if bool(bad.any()):
+            square, slack = self._squares()
+            bad = self._not_finite(square if slack is None else square + slack)
+            norms = _root(torch.where(square > 0, square.clamp_min(_TINY[square.dtype]), square))
+            if slack is not None:
+                norms = lifted(norms, slack.sqrt())
+            if bad is not None:
                 norms = torch.where(bad, torch.inf, norms)
                 for _, piece in self._pieces():
                     piece.drop(bad)
         return norms
+
+    def _squares(self) -> tuple[Tensor, Tensor | None]:
+        """Return the guarded squared norms and, if a piece has any, the squared slack."""
+        square = accumulation(torch.zeros_like(self.losses))
+        lift: Tensor | None = None
+        slack: Tensor | None = None
+        for _, piece in self._pieces():
+            square = square + piece.squared_norms().to(square.dtype)
+            size = piece.cancellation()
+            if size is not None:
+                more = _GUARD[size.dtype] * size.detach().to(square.dtype).square()
+                lift = more if lift is None else lift + more
+            share = piece.slack()
+            if share is not None:
+                more = share.detach().to(square.dtype).square()
+                slack = more if slack is None else slack + more
+        return square if lift is None else square.clamp_min(0) + lift, slack
+
+    def _not_finite(self, found: Tensor) -> Tensor | None:
+        """Return which records have a loss or a number found that is not finite, None if none."""
+        # NaN and infinity survive in any sum; one that overflows only calls for a closer look.
+        total = found.detach().sum() + self.losses.sum()
+        self._all_finite = math.isfinite(float(total))
+        if self._all_finite:
+            return None
+        bad = ~(torch.isfinite(found) & torch.isfinite(self.losses))
+        return bad if bool(bad.any()) else None
 
     def weighted_sum(
         self, weights: Tensor, out: MutableMapping[str, Tensor] | None = None
@@ -216,7 +232,8 @@ class PerSampleGradients:
                 f"Expected weights of shape ({self.size},), got shape {tuple(weights.shape)}. "
                 "Give one weight per record."
             )
-        return torch.where(self.finite, weights, 0)
+        self._require_finite_known()
+        return weights if self._all_finite else torch.where(self.finite, weights, 0)
 
     def _require_finite_known(self) -> None:
         """Take the norms, which silences non-finite records in the pieces."""
@@ -233,12 +250,23 @@ class PerSampleGradients:
     def _quiet(self) -> Iterator[None]:
         """Switch off autograd (unless asked for) and autocast."""
         device = self.losses.device
-        with (
-            torch.set_grad_enabled(self._grad),
-            torch.autocast(device.type, enabled=False),
-            exact_products(device),
-        ):
+        with torch.set_grad_enabled(self._grad), _no_autocast(device), exact_products(device):
             yield
+
+
+def _no_autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Switch autocast off, where it is on."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _root(square: Tensor) -> Tensor:
+    """Return the square root; it has no slope at 0, where it is given slope 0."""
+    if not torch.is_grad_enabled():
+        return square.sqrt()
+    zero = square == 0
+    return torch.where(zero, 0, torch.where(zero, 1, square).sqrt())
 
 
 def _seen(tensor: Tensor, piece: Piece) -> Tensor:

@@ -204,7 +204,7 @@ class Tape:
         with torch.set_grad_enabled(self.create_graph):
             for mark, b in zip(watched, gradients, strict=True):
                 if b is not None:
-                    b = b.reshape(mark.shape)
+                    b = b if b.shape == mark.shape else b.reshape(mark.shape)
                     pieces.extend(mark.make(_batch_first(b, mark.batch_axis)))
         return pieces
 

@@ -219,7 +219,7 @@ def _world(seed: int, n_outputs: int, label: Any, loss: nn.Module) -> ScoredWorl
         steps=(10, 20, 30, 40, 50),
         learning_rates=(0.5, 0.4, 0.3, 0.2, 0.1),
         optimizer="SGD",
-        private_steps=PrivateSteps(clip=1.0, noise_multiplier=1.5, steps=5, delta=1e-5),
+        private_steps=PrivateSteps(clip=1.0, noise_multiplier=1.5, steps=60, delta=1e-5),
     )
     models = _Net(n_outputs).double()
     ensemble = Trajectory(models, states(3), loss, origin="private", steps=(10, 10, 10))

@@ -9,6 +9,8 @@ from equigrad.valuation import scorers
 from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
 from equigrad.valuation.collect import CheckpointKeeper, checkpoint_steps, collect
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.mapping import plis_map, plis_maps
+from equigrad.valuation.maps import PlisMap
 from equigrad.valuation.matrix import validation_matrix
 from equigrad.valuation.reliability import Reliability, rank_correlation
 from equigrad.valuation.scores import ScoreSet, combined, ranked, standardised, suspicion
@@ -23,6 +25,7 @@ __all__ = [
     "SCORERS",
     "CheckpointKeeper",
     "Local",
+    "PlisMap",
     "PrivateSteps",
     "Reliability",
     "ScoreSet",
@@ -38,6 +41,8 @@ __all__ = [
     "collect",
     "combined",
     "make_scorer",
+    "plis_map",
+    "plis_maps",
     "rank_correlation",
     "ranked",
     "score",

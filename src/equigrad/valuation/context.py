@@ -104,10 +104,15 @@ class ScoringContext:
         return self.labels.dim() == 1 and not self.labels.is_floating_point()
 
     @cached_property
-    def sample(self) -> Tensor:
-        """The first record's first input, ``(1, ...)``: its shape is every record's."""
+    def first(self) -> Inputs:
+        """The first record's inputs, each ``(1, ...)``: their shapes are every record's."""
         inputs, _ = self.rows.take(torch.arange(1))
-        return tensors_of(inputs)[0]
+        return inputs
+
+    @property
+    def sample(self) -> Tensor:
+        """The first record's first input, ``(1, ...)``."""
+        return tensors_of(self.first)[0]
 
     @contextmanager
     def opened(self, trajectory: Trajectory | None = None) -> Iterator[PerSamplePass]:

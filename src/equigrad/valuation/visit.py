@@ -4,19 +4,21 @@ Several scorers ask the same visit, so logits, losses and the per-sample pass ar
 all of them. Neighbours: :mod:`.sweep` makes the visits, the scorers ask.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from equigrad.errors import DataError, ModelError, NonFiniteScoreError
 from equigrad.gradients import PerSampleGradients, PerSamplePass
 from equigrad.gradients.calling import call_model
 from equigrad.gradients.checks import record_losses
-from equigrad.privacy.training.rows import Inputs, tensors_of
+from equigrad.privacy.training.rows import Inputs, map_inputs, tensors_of
 
-__all__ = ["Visit"]
+__all__ = ["Visit", "only_input"]
 
 
 class Visit:
@@ -36,6 +38,10 @@ class Visit:
         The batch, on the model's device.
     learning_rate
         At this checkpoint; None if unknown.
+    tables
+        What scorers share over all visits of the checkpoint.
+    kept
+        What scorers share of this visit alone, by name, so that equal work is done once.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Visit:
         self.index, self.place, self.rows, self.start = index, 0, rows, start
         self.inputs, self.labels, self.learning_rate = inputs, labels, learning_rate
         self.tables: dict[str, Any] = {} if tables is None else tables
+        self.kept: dict[str, Any] = {}
         self._pass, self._gradients = model_pass, gradients
 
     def __len__(self) -> int:
@@ -63,6 +70,11 @@ class Visit:
     def model(self) -> torch.nn.Module:
         """The model at this checkpoint, in evaluation mode."""
         return self._pass.model
+
+    @property
+    def loss(self) -> Callable[[Any, Any], Tensor]:
+        """``loss(outputs, targets) -> (B,)``."""
+        return self._pass.loss
 
     @cached_property
     def grads(self) -> PerSampleGradients:
@@ -153,17 +165,40 @@ class Visit:
     @property
     def input(self) -> Tensor:
         """The model's only input, ``(B, ...)``, floating point; for maps over features."""
-        found = tensors_of(self.inputs)
-        if len(found) != 1 or not found[0].is_floating_point():
-            raise ModelError(
-                "Expected a model with one floating-point input, whose features a map can speak "
-                f"of, got {len(found)} inputs of {[str(t.dtype) for t in found]}. Use another "
-                "scorer for token ids or several inputs."
-            )
-        return found[0]
+        return only_input(self.inputs)
 
     def over_inputs(self, tensor: Tensor) -> Inputs:
         """Return the inputs with their only tensor replaced by ``tensor``."""
-        from equigrad.privacy.training.rows import map_inputs
-
         return map_inputs(self.inputs, lambda _: tensor)
+
+    def traced(self) -> tuple[Tensor, Any]:
+        """Return the only input, marked, and the model's outputs with their way back to it."""
+        marked = self.input.detach().requires_grad_(True)
+        with torch.enable_grad():
+            # A copy goes in, since a model may change its input in place.
+            outputs = call_model(self.model, self.over_inputs(marked.clone()))
+        if not self._gradients:
+            self.__dict__.setdefault("outputs", tree_map(_detached, outputs))
+        return marked, outputs
+
+
+def only_input(inputs: Inputs) -> Tensor:
+    """Return a model's only input, ``(B, ...)``, floating point.
+
+    Raises
+    ------
+    ModelError
+        If there are several, or it holds no features that could change a little (token ids).
+    """
+    found = tensors_of(inputs)
+    if len(found) != 1 or not found[0].is_floating_point():
+        raise ModelError(
+            "Expected a model with one floating-point input, whose features a map can speak "
+            f"of, got {len(found)} inputs of {[str(t.dtype) for t in found]}. Use another "
+            "scorer for token ids or several inputs."
+        )
+    return found[0]
+
+
+def _detached(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf

@@ -25,6 +25,7 @@ from equigrad.privacy.noise import (
     summation_error,
 )
 from equigrad.privacy.noise.grid import grid_step
+from equigrad.privacy.noise.normals import BLOCK
 
 KEY = NoiseKey.test(11)
 MILLION = 1_000_000
@@ -65,7 +66,7 @@ def test_double_precision_sums_get_double_noise():
 
 
 def test_pairs_within_a_block_are_independent():
-    for double, half in ((False, 8192), (True, 4096)):
+    for double, half in ((False, BLOCK // 2), (True, BLOCK // 4)):
         z = normals(KEY.stream(3, "gradient"), 40 * half, double=double).reshape(20, 2, half)
         a, b = z[:, 0].ravel().astype(float), z[:, 1].ravel().astype(float)
         for x, y in ((a, b), (a**2, b**2), (a[1:], b[:-1]), (a[1:], a[:-1])):

@@ -147,12 +147,33 @@ def test_impossible_keys_are_refused(wrong):
             NoiseKey.from_bytes(data)
 
 
+def test_words_of_one_address_do_not_depend_on_what_was_read_before():
+    key, addresses = (
+        NoiseKey.test(3),
+        [(0, "sample"), (7, "counts"), (0, "gradient"), (0, "sample")],
+    )
+    fresh = [NoiseKey.test(3).words(*address, 40_000) for address in addresses]
+    stream = key.stream(7, "counts")
+    first = stream.read(64).copy()
+    for address, words in zip(addresses, fresh, strict=True):
+        assert np.array_equal(key.words(*address, 40_000), words)
+    assert np.array_equal(np.concatenate([first, stream.read(64)]), fresh[1].view(np.uint8)[:128])
+
+
+def test_a_key_that_was_used_serves_no_more_once_destroyed():
+    key = NoiseKey.secret()
+    key.words(0, "sample", 1)
+    key.destroy()
+    with pytest.raises(ConfigError, match="destroyed"):
+        key.words(0, "sample", 1)
+
+
 def test_a_stream_reads_on_and_refuses_too_much():
     stream, whole = KEY.stream(4, "gradient"), KEY.words(4, "gradient", 6).view(np.uint8)
     parts = [stream.read(size).copy() for size in (5, 16, 27)]
     assert np.array_equal(np.concatenate(parts), whole)
     with pytest.raises(ConfigError, match="bytes at once"):
-        stream.read(1 << 17)
+        stream.read((1 << 17) + 1)
 
 
 def test_a_private_key_says_whether_it_serves_a_run():

@@ -20,11 +20,13 @@ class LinearRule(LayerRule):
         b = _with_positions(b)
         found: list[Piece] = []
         weight, bias = use.wanted(module, "weight"), use.wanted(module, "bias")
+        lengths = None
         if weight is not None:
-            a = _with_positions(use.input())
-            found.append(OuterPiece(weight, a, b, work, layer=name))
+            outer = OuterPiece(weight, _with_positions(use.input()), b, work, layer=name)
+            lengths = outer.b_norms
+            found.append(outer)
         if bias is not None:
-            found.append(SumPiece(bias, b, work, layer=name))
+            found.append(SumPiece(bias, b, work, layer=name, lengths=lengths))
         return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from equigrad.gradients.arithmetic import add_product
 from equigrad.gradients.pieces.base import Piece, accumulation, vecdot
 from equigrad.gradients.pieces.rounding import slack_of_sums
 from equigrad.gradients.pieces.shared import Grams, SharedGrams, grams
@@ -49,6 +50,7 @@ class OuterPiece(Piece):
         self.b = accumulation(b)
         self._shared = shared if shared is not None and shared.pays else None
         self._sizes: Tensor | None = None
+        self._b_norms: Tensor | None = None
         if self._shared is not None:
             self._shared.join(self)
         self.way = self._choose() if self._shared is None else "gram"
@@ -84,18 +86,24 @@ class OuterPiece(Piece):
     def drop(self, bad: Tensor) -> None:
         """Zero the marked records in ``a`` and ``b``, on copies: the model owns the originals."""
         self._alone()
-        self._sizes = None
+        self._sizes = self._b_norms = None
         self.a = self.a.masked_fill(bad[:, None, None], 0)
         self.b = self.b.masked_fill(bad[:, None, None], 0)
 
     def squared_norms(self) -> Tensor:
         """Return ``(B,)`` squared norms by the chosen way."""
         if self.way == "product":
-            return (_norms(self.a) * _norms(self.b)).square().squeeze(1)
+            return (_norms(self.a) * self.b_norms()).square().squeeze(1)
         if self.way == "rows":
             return super().squared_norms()
         squares, self._sizes = self._grams()
         return squares
+
+    def b_norms(self) -> Tensor:
+        """Return ``(B, T)`` norms of ``b``, taken once: the bias beside asks for them, too."""
+        if self._b_norms is None:
+            self._b_norms = _norms(self.b)
+        return self._b_norms
 
     def cancellation(self) -> Tensor | None:
         """Return ``sum_t |a_t||b_t|`` where the Gram way was taken."""
@@ -150,16 +158,21 @@ class OuterPiece(Piece):
         if b.stride(0) < b.stride(1):  # positions outside, as recurrent layers have it
             a, b, axis = a.transpose(0, 1), b.transpose(0, 1), 1
         spread = weights.to(a.dtype).view((-1, 1, 1) if axis == 0 else (1, -1, 1))
-        lesser = min(a.shape[2], b.shape[2])
-        step = self.workspace.chunk(a.shape[1] * lesser, a.shape[0], a)
+        step = self.workspace.chunk(a.shape[1] * min(a.shape[2], b.shape[2]), a.shape[0], a)
+        if step >= a.shape[0]:
+            self._add_product(a, b, spread, out)
+            return
         for start in range(0, a.shape[0], step):
             at = slice(start, start + step)
-            share = spread[at] if axis == 0 else spread
-            if a.shape[2] == lesser:
-                left, right = b[at], self._scaled(a[at], share)
-            else:
-                left, right = self._scaled(b[at], share), a[at]
-            out.addmm_(left.flatten(0, 1).mT, right.flatten(0, 1))
+            self._add_product(a[at], b[at], spread[at] if axis == 0 else spread, out)
+
+    def _add_product(self, a: Tensor, b: Tensor, share: Tensor, out: Tensor) -> None:
+        """Add the weighted sum of a part to ``out``."""
+        if a.shape[2] <= b.shape[2]:
+            a = self._scaled(a, share)
+        else:
+            b = self._scaled(b, share)
+        add_product(out, b.flatten(0, 1).mT, a.flatten(0, 1))
 
     def _scaled(self, tensor: Tensor, share: Tensor) -> Tensor:
         """Return ``tensor * share`` in a kept buffer."""

@@ -1,7 +1,7 @@
 """The piece of a bias: the sum over positions of the gradient at the layer's output."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ class SumPiece(Piece):
     b
         ``(B, T, O)`` gradients of the summed loss at the layer's output. ``O`` numbers are
         reshaped to the parameter's shape.
+    lengths
+        Gives the ``(B, T)`` norms of ``b``, if another piece takes them anyway.
     """
 
     way = "sum"
@@ -32,10 +34,12 @@ class SumPiece(Piece):
         *,
         view: slice | None = None,
         layer: str = "",
+        lengths: Callable[[], Tensor] | None = None,
     ) -> None:
         super().__init__(parameter, b.shape[0], workspace, view=view, layer=layer)
         b = accumulation(b)
         self._positions = b.shape[1]
+        self._lengths = lengths if b.shape[1] == 1 else None
         self.total = b[:, 0] if b.shape[1] == 1 else b.sum(1)
 
     def for_parameter(self, parameter: nn.Parameter) -> "SumPiece":
@@ -60,15 +64,25 @@ class SumPiece(Piece):
 
     def drop(self, bad: Tensor) -> None:
         """Zero the marked records."""
+        self._lengths = None
         self.total = self.total.masked_fill(bad[:, None], 0)
 
     def squared_norms(self) -> Tensor:
         """Return ``(B,)`` squared norms."""
+        if self._lengths is not None:
+            return self._lengths().square().squeeze(1)
         return row_squares(self.total)
 
     def weighted_sum(self, weights: Tensor) -> Tensor:
         """Return ``sum_i w_i g_i``."""
         return torch.mv(self.total.mT, weights.to(self.total.dtype)).view(self.shape)
+
+    def add_weighted_sum(self, weights: Tensor, out: Tensor) -> None:
+        """Add the weighted sum into ``out``."""
+        if out.dtype != self.total.dtype or torch.is_grad_enabled() or not out.is_contiguous():
+            super().add_weighted_sum(weights, out)
+            return
+        out.view(-1).addmv_(self.total.mT, weights.to(self.total.dtype))
 
     def dots(self, vector: Tensor) -> Tensor:
         """Return ``(B,)`` inner products with ``vector``."""

@@ -119,7 +119,10 @@ class Accountant:
     def epsilon(self, delta: float) -> float:
         """Return an upper bound of epsilon at ``delta`` in (0, 1); may be infinite."""
         checked_delta(delta)
-        return min(self._epsilon_of(source, delta) for source in self._sources())
+        best = math.inf
+        for source in self._sources():
+            best = min(best, self._epsilon_of(source, delta, best))
+        return best
 
     def delta(self, epsilon: float) -> float:
         """Return an upper bound of delta at ``epsilon`` >= 0; at most 1."""
@@ -155,16 +158,20 @@ class Accountant:
             return 0.0
         return self._tail * (1.0 + math.exp(min(epsilon, 700.0)))
 
-    def _epsilon_of(self, source: Composition | Joint, delta: float) -> float:
-        """Return an epsilon at which ``source`` and the cut tails together stay in ``delta``."""
-        bound = source.get_epsilon(delta)
+    def _epsilon_of(self, source: Composition | Joint, delta: float, below: float) -> float:
+        """Return an epsilon at which ``source`` and the cut tails together stay in ``delta``.
+
+        It may be infinite where it is not below ``below``.
+        """
+        more = {"below": below} if isinstance(source, Joint) else {}
+        bound = source.get_epsilon(delta, **more)
         if self._tail == 0.0:
             return bound
         for _ in range(60):  # the bound rises; the share of the cut rises with it
             rest = delta - self._cut(bound)
             if rest <= 0.0:
                 return math.inf
-            raised = source.get_epsilon(rest)
+            raised = source.get_epsilon(rest, **more)
             if raised <= bound:
                 return bound
             bound = raised + 1e-12 * (1.0 + raised)

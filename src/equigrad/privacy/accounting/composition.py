@@ -69,6 +69,7 @@ class Composition:
                 refuse_for_renyi(event)
         self._rough = rough_accountant(events)
         self._base: Distribution | Renyi | None = None
+        self._answers: Distribution | Renyi | None = None
 
     def with_event(self, event: PrivacyEvent) -> "Composition":
         """Return the composition of all these events and ``event``."""
@@ -88,7 +89,9 @@ class Composition:
         return self._source().get_delta(epsilon)
 
     def _source(self) -> Distribution | Renyi:
-        return self._rough if self._hopeless() else self._composition()
+        if self._answers is None:
+            self._answers = self._rough if self._hopeless() else self._composition()
+        return self._answers
 
     def _hopeless(self) -> bool:
         """Whether epsilon is so large that the rough Rényi bound serves."""

@@ -61,6 +61,7 @@ def _gaussian_root(mu: Float64, log_delta: float) -> Float64:
     low = np.zeros_like(mu)
     high = 0.5 * mu * mu + mu * math.sqrt(-2.0 * log_delta)
     guess = high.copy()
+    done = np.zeros(mu.shape, dtype=bool)  # each stops by itself, so no value depends on others
     for _ in range(_ROUNDS):
         upper, lower = log_ndtr(0.5 * mu - guess / mu), log_ndtr(-0.5 * mu - guess / mu)
         share = np.minimum(guess + lower - upper, -1e-300)  # log of the subtracted part
@@ -71,10 +72,12 @@ def _gaussian_root(mu: Float64, log_delta: float) -> Float64:
             step = guess - gap / slope
         inside = (step >= low) & (step <= high)
         moved = np.where(inside, step, 0.5 * (low + high))
-        if np.all(np.abs(moved - guess) <= 1e-13 * (guess + mu)):
-            return moved
-        guess = moved
-    return high
+        close = np.abs(moved - guess) <= 1e-13 * (guess + mu)
+        guess = np.where(done, guess, moved)
+        done |= close
+        if done.all():
+            return guess
+    return np.where(done, guess, high)
 
 
 def zcdp_epsilon(rho: npt.ArrayLike, delta: float) -> Float64:

@@ -8,6 +8,7 @@ guarantee, and not private itself.** Neighbours: ``step_cost`` says what a step 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -101,9 +102,13 @@ class IndividualAccount:
         return self._carried
 
     def add_step(
-        self, norms: npt.ArrayLike, taking_part: npt.NDArray[np.bool_] | None = None
+        self,
+        norms: npt.ArrayLike,
+        taking_part: npt.NDArray[np.bool_] | None = None,
+        *,
+        times: int = 1,
     ) -> None:
-        """Count one step.
+        """Count one step, or several alike.
 
         Parameters
         ----------
@@ -112,12 +117,17 @@ class IndividualAccount:
             of its actual contribution, under other rules than clipping); NaN where not computed.
         taking_part
             ``(n,)`` bool: False for records that a filter kept out of the step.
+        times
+            The number of steps that had these norms, >= 1.
 
         Raises
         ------
+        ConfigError
+            If ``times`` is not a whole number >= 1. Nothing is counted.
         DataError
             If there is not one norm for each record, or a norm is negative. Nothing is counted.
         """
+        positive_int("times", times)
         values = checked_norms(norms)
         part = np.ones(self.n_records, bool) if taking_part is None else np.asarray(taking_part)
         if values.shape != (self.n_records,) or part.shape != values.shape or part.dtype != bool:
@@ -130,9 +140,9 @@ class IndividualAccount:
             self._carried |= bool((unknown & part).any())
             values = np.where(unknown, self._last, values)
             self._last = np.where(np.isnan(values), self._last, values)
-        self.steps += 1
-        self._rho += np.where(part, self.cost.rho(values), 0.0)
-        self._levels[part, individual_level(values, self.cost.clip)[part] - 1] += 1
+        self.steps += times
+        self._rho += np.where(part, times * self.cost.rho(values), 0.0)
+        self._levels[part, individual_level(values, self.cost.clip)[part] - 1] += times
 
     def rho(self) -> Float64:
         """Return the zCDP parameter of each record, ``(n,)``.
@@ -163,7 +173,7 @@ class IndividualAccount:
     def renyi(self) -> Float64:
         """Return Rényi divergence bounds of each record at :attr:`orders`, ``(n, m)``."""
         if not self.sampled:
-            return self.rho()[:, None] * np.asarray(self.orders)
+            return np.asarray(self.rho()[:, None] * np.asarray(self.orders))
         return np.asarray(self._levels @ self._levels_table(), dtype=np.float64)
 
     def epsilon(self, delta: float, *, conversion: str = "tight") -> Float64:
@@ -237,7 +247,24 @@ class IndividualAccount:
         return self
 
     def _levels_table(self) -> Float64:
-        """Return the divergences of one step at each level; made once."""
+        """Return the divergences of one step at each level."""
         if self._table is None:
-            self._table = self.cost.renyi_table(self.orders)
+            cost = self.cost
+            self._table = _table(
+                cost.clip, cost.noise_multiplier, cost.sampling_rate, cost.counts, self.orders
+            )
         return self._table
+
+
+@lru_cache(maxsize=8)
+def _table(
+    clip: float,
+    noise_multiplier: float,
+    sampling_rate: float,
+    counts: tuple[tuple[float, float], ...],
+    orders: tuple[float, ...],
+) -> Float64:
+    """Return the divergences of one step; they take seconds, and many accounts share them."""
+    table = StepCost(clip, noise_multiplier, sampling_rate, counts).renyi_table(orders)
+    table.setflags(write=False)
+    return table

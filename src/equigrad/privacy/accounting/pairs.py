@@ -95,28 +95,34 @@ class Joint:
     def __init__(self, base: Losses, curves: Sequence[Curve]) -> None:
         self._base, self._curves = base, tuple(curves)
 
-    def get_epsilon(self, delta: float) -> float:
-        """Return an upper bound of epsilon at ``delta``; infinite where no pairs give any."""
+    def get_epsilon(self, delta: float, below: float = math.inf) -> float:
+        """Return an upper bound of epsilon at ``delta``; infinite where no pairs give any.
 
-        def cost(shares: Sequence[float]) -> float:
+        One that is not below ``below`` is of no use to the caller, and may be told as infinite.
+        """
+
+        def cost(shares: Sequence[float], limit: float) -> float:
             points, left = [], delta
             for curve, share in zip(self._curves, shares, strict=True):
                 points.append(curve.least(share * left))
                 if math.isinf(points[-1]):
                     return math.inf
                 left -= curve.delta(points[-1])
+            if math.isfinite(limit) and self._delta_at(points, limit) > delta:
+                return math.inf
             return self._epsilon_at(points, delta)
 
-        return _least(cost, len(self._curves))
+        return _least(cost, len(self._curves), below)
 
     def get_delta(self, epsilon: float) -> float:
         """Return an upper bound of delta at ``epsilon`` >= 0; at most 1."""
         epsilon = min(epsilon, _SCAN[-1])
 
-        def cost(shares: Sequence[float]) -> float:
+        def cost(shares: Sequence[float], limit: float) -> float:
+            del limit
             return self._delta_at([max(share * epsilon, 1e-12) for share in shares], epsilon)
 
-        return min(1.0, _least(cost, len(self._curves)))
+        return min(1.0, _least(cost, len(self._curves), math.inf))
 
     def _delta_at(self, points: Sequence[float], epsilon: float) -> float:
         """Return delta at ``epsilon`` with the curves entered at the epsilons ``points``."""
@@ -153,22 +159,26 @@ class Joint:
         return root
 
 
-def _least(cost: Callable[[Sequence[float]], float], count: int) -> float:
-    """Return the least cost found over ``count`` shares in (0, 1], one after the other, twice."""
+def _least(cost: Callable[[Sequence[float], float], float], count: int, below: float) -> float:
+    """Return the least cost found over ``count`` shares in (0, 1], one after the other, twice.
+
+    ``cost(shares, limit)`` may be infinite where it is not below ``limit``; so may the result be
+    where it is not below ``below``.
+    """
     best = [0.5] * count
     found = math.inf
     for place in [*range(count), *range(count if count > 1 else 0)]:
 
-        def along(share: float, place: int = place) -> float:
-            return cost([*best[:place], share, *best[place + 1 :]])
+        def along(share: float, limit: float = math.inf, place: int = place) -> float:
+            return cost([*best[:place], share, *best[place + 1 :]], limit)
 
         low, high = 0.7 * best[place], min(1.0, 1.3 * best[place])
         if math.isinf(found) or place == count - 1:
-            grid = [along(share) for share in _SHARES]
-            at = min(range(len(grid)), key=grid.__getitem__)
-            low, high = _SHARES[max(at - 1, 0)], _SHARES[min(at + 1, len(grid) - 1)]
-            if grid[at] < found:
-                found, best[place] = grid[at], _SHARES[at]
+            for at, share in enumerate(_SHARES):
+                price = along(share, min(found, below))
+                if price < found:
+                    found, best[place] = price, share
+                    low, high = _SHARES[max(at - 1, 0)], _SHARES[min(at + 1, len(_SHARES) - 1)]
         if math.isinf(found):
             continue
         options = {"maxiter": _REFINEMENTS, "xatol": 1e-4}

@@ -51,8 +51,13 @@ def individual_level(norms: npt.ArrayLike, clip: float) -> Int64:
         If a norm is negative.
     """
     values = checked_norms(norms)
-    grid = positive("clip", clip) * np.arange(1, N_LEVELS) / N_LEVELS
-    return np.where(np.isnan(values), N_LEVELS, 1 + np.searchsorted(grid, values, side="left"))
+    below = _grid(positive("clip", clip))[:-1]
+    return np.where(np.isnan(values), N_LEVELS, 1 + np.searchsorted(below, values, side="left"))
+
+
+def _grid(clip: float) -> Float64:
+    """Return the norms that stand for the levels; the last is the bound itself."""
+    return np.append(clip * np.arange(1, N_LEVELS) / N_LEVELS, clip)
 
 
 class StepCost:
@@ -103,7 +108,7 @@ class StepCost:
     def renyi_table(self, orders: Sequence[float]) -> Float64:
         """Return Rényi divergence bounds of one step, ``(10 levels, orders)``."""
         rows = []
-        for rho in self.rho(self.clip * np.arange(1, N_LEVELS + 1) / N_LEVELS):
+        for rho in self.rho(_grid(self.clip)):
             step = PrivacyEvent(
                 noise_multiplier=1.0 / math.sqrt(2.0 * rho), sampling_rate=self.sampling_rate
             )

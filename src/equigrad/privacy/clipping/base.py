@@ -141,8 +141,8 @@ class ClippingRule(ABC):
         raw = self._factors(norms64, groups)
         limits = torch.finfo(norms.dtype)
         # A weight below the normal range has lost the digits the bound rests on; NaN fails too.
-        sound = norms64.isfinite() & (norms64 >= 0) & (raw >= limits.tiny)
-        return raw.clamp(max=limits.max).masked_fill(~sound, 0.0).to(norms.dtype)
+        sound = (norms64 >= 0) & (norms64 < math.inf) & (raw >= limits.tiny)
+        return torch.where(sound, raw.clamp(max=limits.max), 0.0).to(norms.dtype)
 
     def counts(self, norms: Tensor, groups: Tensor | None = None) -> Tensor:
         """Return this chunk's counts, before noise; the counts of chunks add up.
@@ -167,7 +167,7 @@ class ClippingRule(ABC):
             If the counts are not ``n_counts`` finite numbers, or the rule was not bound.
         """
         counts = torch.as_tensor(noisy_counts, dtype=torch.float64).cpu()
-        if counts.shape != (self.n_counts,) or not bool(counts.isfinite().all()):
+        if counts.shape != (self.n_counts,) or not all(map(math.isfinite, counts.tolist())):
             raise ConfigError(
                 f"Expected {self.n_counts} finite noisy counts, got {counts.tolist()}."
             )

@@ -32,8 +32,9 @@ STREAMS = {
 """Names of the streams and their numbers in the nonce; a number is never given to another name."""
 
 KEY_BYTES = 32
-_CHUNK = 1 << 16
+_CHUNK = 1 << 17
 _ZEROS = bytes(_CHUNK)
+_AES_BLOCK = 16
 _CLAIMED: set[str] = set()  # fingerprints of the private keys that serve a run of this process
 _CLAIMING = threading.Lock()
 
@@ -46,12 +47,18 @@ class KeyStream:
 
     def __init__(self, key: bytes, nonce: bytes) -> None:
         self._encryptor = Cipher(algorithms.AES(key), modes.CTR(nonce)).encryptor()
-        self._spare = np.empty(_CHUNK + 16, dtype=np.uint8)
+        self._spare = np.empty(0, dtype=np.uint8)
+
+    def restart(self, nonce: bytes) -> None:
+        """Go on with the bits at another address of the key."""
+        self._encryptor.reset_nonce(nonce)
 
     def read(self, n_bytes: int) -> npt.NDArray[np.uint8]:
-        """Return the next bytes, at most 65,536, in a buffer that the next call overwrites."""
+        """Return the next bytes, at most 131,072, in a buffer that the next call overwrites."""
         if not 0 <= n_bytes <= _CHUNK:
             raise ConfigError(f"Expected to read 0 to {_CHUNK} bytes at once, got {n_bytes}.")
+        if self._spare.size < n_bytes + _AES_BLOCK:  # the cipher asks for one block more
+            self._spare = np.empty(n_bytes + _AES_BLOCK, dtype=np.uint8)
         self._encryptor.update_into(memoryview(_ZEROS)[:n_bytes], self._spare.data)
         return self._spare[:n_bytes]
 
@@ -75,6 +82,8 @@ class NoiseKey:
     _key: bytearray
     _private: bool
     _destroyed: bool
+    _words: KeyStream | None  # serves one call of `words` after another: a new cipher is dear
+    _reading: threading.Lock
 
     def __init__(self, *parts: object, **named: object) -> None:
         del parts, named
@@ -89,6 +98,7 @@ class NoiseKey:
         made = cls.__new__(cls)
         made._key, made._private = bytearray(key), private
         made._destroyed = False
+        made._words, made._reading = None, threading.Lock()
         return made
 
     @classmethod
@@ -131,8 +141,10 @@ class NoiseKey:
 
         Copies that Python or the cipher made in memory may live until the process ends.
         """
-        self._key[:] = bytes(KEY_BYTES)
-        self._destroyed = True
+        with self._reading:
+            self._key[:] = bytes(KEY_BYTES)
+            self._words = None
+            self._destroyed = True
 
     @property
     def claimed(self) -> bool:
@@ -186,29 +198,22 @@ class NoiseKey:
         ConfigError
             If a part is out of its range, or the key was destroyed.
         """
-        choice("stream", stream, STREAMS)
-        # 5 + 1 + 1 + 3 bytes of address leave 6 bytes for the block counter: 2^52 bytes a stream.
-        nonce = b"".join(
-            _part(name, value, size)
-            for name, value, size in (
-                ("step", step, 5),
-                ("attempt", attempt, 1),
-                ("stream", STREAMS[stream], 1),
-                ("index", index, 3),
-            )
-        )
-        return KeyStream(bytes(self._living()), nonce + bytes(6))
+        return KeyStream(bytes(self._living()), _nonce(step, stream, index, attempt))
 
     def words(
         self, step: int, stream: str, count: int, index: int = 0, attempt: int = 0
     ) -> npt.NDArray[np.uint64]:
         """Return the first ``count`` 64-bit words ``(count,) uint64`` at an address."""
-        source = self.stream(step, stream, index, attempt)
+        nonce = _nonce(step, stream, index, attempt)
         words = np.empty(positive_int("count", count, least=0), dtype=np.uint64)
         view = words.view(np.uint8)
-        for start in range(0, view.size, _CHUNK):
-            part = view[start : start + _CHUNK]
-            part[:] = source.read(part.size)
+        with self._reading:
+            if self._words is None:
+                self._words = KeyStream(bytes(self._living()), nonce)
+            self._words.restart(nonce)
+            for start in range(0, view.size, _CHUNK):
+                part = view[start : start + _CHUNK]
+                part[:] = self._words.read(part.size)
         return words if np.little_endian else words.byteswap()
 
     def uniform(
@@ -242,6 +247,16 @@ class NoiseKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("Expected no pickling of a noise key; keep to_bytes() in a private place.")
+
+
+def _nonce(step: int, stream: str, index: int, attempt: int) -> bytes:
+    """Return the 16 bytes that the cipher starts counting from at an address.
+
+    5 + 1 + 1 + 3 bytes of address leave 6 bytes for the block counter: 2^52 bytes a stream.
+    """
+    choice("stream", stream, STREAMS)
+    start = _part("step", step, 5) + _part("attempt", attempt, 1)
+    return start + bytes([STREAMS[stream]]) + _part("index", index, 3) + bytes(6)
 
 
 def _part(name: str, value: int, size: int) -> bytes:

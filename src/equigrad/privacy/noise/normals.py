@@ -15,7 +15,7 @@ from equigrad.privacy.noise.key import KeyStream
 
 __all__ = ["BLOCK", "normal_blocks", "normals"]
 
-BLOCK = 16384
+BLOCK = 32768
 """Numbers in a block of float32; half as many in one of float64."""
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,8 @@ def normal_blocks(
     """
     block = BLOCK // 2 if double else BLOCK
     word, real = ("<i8", np.float64) if double else ("<i4", np.float32)
-    numbers, spare = np.empty(block, dtype=real), np.empty(block // 2, dtype=real)
+    room = min(block, -(-count // 32) * 32)
+    numbers, spare = np.empty(room, dtype=real), np.empty(room // 2, dtype=real)
     for start in range(0, count, block):
         size = min(block, count - start)
         # Whole vectors of the widest unit: no number is computed by another code than the rest.

@@ -6,6 +6,7 @@ Neighbours: :mod:`.sampling` draws the batch, :mod:`equigrad.gradients` makes th
 :mod:`equigrad.privacy.clipping` weighs, :mod:`equigrad.privacy.noise` adds.
 """
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -142,7 +143,10 @@ class ReleaseMaker:
     def _summed(
         self, chunks: tuple[Tensor, ...], nonce: int, observer: ChunkObserver | None
     ) -> Tensor:
-        """Fill the buffer with the weighted sum and return the noisy counts."""
+        """Fill the buffer with the weighted sum and return the counts.
+
+        They have their noise if the rule needs them first, else they get it together with the sum.
+        """
         rule = self.rule
         counts = torch.zeros(rule.n_counts, dtype=torch.float64)
         grads: PerSampleGradients | None = None
@@ -153,9 +157,9 @@ class ReleaseMaker:
                 counts += rule.counts(grads.norms, groups if rule.needs_groups else None).cpu()
             if not rule.counts_first:
                 self._add(grads, groups, len(chunks), observer)
-        noisy = self._noisy_counts(counts, nonce)
         if not rule.counts_first:
-            return noisy
+            return counts
+        noisy = self._noisy_counts(counts, nonce)
         rule.update(noisy)
         for number, chunk in enumerate(chunks):
             if grads is None or len(chunks) > 1:  # only the latest pass is kept: run it again
@@ -198,13 +202,16 @@ class ReleaseMaker:
         """Return the counts with their noise."""
         if not counts.numel() or not self.settings.noise_multiplier:
             return counts
+        return self._count_noise.release(counts, self.key, nonce, "counts")
+
+    @functools.cached_property
+    def _count_noise(self) -> GaussianMechanism:
+        """The mechanism for the counts."""
         sensitivity, noise = self.settings.counts[0]
-        return count_mechanism(noise, sensitivity, secure=self.secure).release(
-            counts, self.key, nonce, "counts"
-        )
+        return count_mechanism(noise, sensitivity, secure=self.secure)
 
     def _noisy(self, total: Tensor, counts: Tensor, nonce: int) -> NoisyRelease:
-        """Return the release with noise on the sum."""
+        """Return the release with noise on the sum, and on the counts that have none yet."""
         sensitivity = float(self.rule.sensitivity)
         if self.settings.noise_multiplier:
             mechanism = GaussianMechanism(
@@ -215,6 +222,8 @@ class ReleaseMaker:
             )
             standard = None if self._prefetch is None else self._prefetch.take(nonce)
             total = mechanism.add_(total, self.key, nonce, standard=standard)
+        if not self.rule.counts_first:
+            counts = self._noisy_counts(counts, nonce)
         return NoisyRelease(total, counts, sensitivity)
 
     def _chunk_rows(self, batch: int) -> int:
