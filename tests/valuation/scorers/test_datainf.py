@@ -145,6 +145,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_ten_million_parameters_and_512_records_stay_under_two_gibibytes():
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -92,7 +92,7 @@ class KroneckerProjection(Projection):
     def _side(self, number: int, side: int, rows: int, columns: int) -> Tensor:
         """Return ``(rows, columns)`` signs over the root of rows; the identity if it fits."""
         if rows >= columns:
-            return torch.eye(columns)
+            return torch.eye(columns, dtype=torch.float64)
         signs = torch.from_numpy(self._signs(rows, columns, number, side))
         return signs.double() / math.sqrt(rows)
 
