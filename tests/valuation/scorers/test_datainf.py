@@ -125,6 +125,14 @@ def test_what_it_lacks_or_cannot_take_is_said():
             state["0.weight"].fill_(1e10)
     with pytest.raises(NonFiniteScoreError, match="1 records of a batch, the first 3"):
         DataInf().score(bad)
+    # A choice of reference records keeps the numbers that its records have among all.
+    assert 3 in np.random.default_rng(1).choice(11, size=5, replace=False)
+    with pytest.raises(NonFiniteScoreError, match="the first 3 "):
+        DataInf(reference_records=5).score(replace(bad, seed=1))
+    inputs[3] = torch.nan
+    holes = replace(bad, rows=scored_rows((inputs, labels)), seed=1)
+    with pytest.raises(NonFiniteScoreError, match="the first 3 "):
+        DataInf(reference_records=5).score(holes)
 
 
 _MEMORY = """

@@ -40,6 +40,7 @@ def test_it_is_the_accuracy_of_trees_that_never_saw_the_record():
     found = scored(points, labels, seed=4)
     np.testing.assert_allclose(found.values, want, rtol=1e-12)
     assert (found.orientation, found.locality, found.checkpoints) == ("easier", "pooled", ())
+    assert str(found.reliability) == "not assessed (it looks at no checkpoint)"
 
 
 @pytest.mark.parametrize("learner", ["tree", "linear"])
