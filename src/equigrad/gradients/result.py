@@ -59,6 +59,7 @@ class PerSampleGradients:
         self._norms: Tensor | None = None
         self._finite: Tensor | None = None
         self._stale = False
+        self._whole: PerSampleGradients | None = None
         self._excerpts: list[PerSampleGradients] = []
 
     @property
@@ -78,7 +79,10 @@ class PerSampleGradients:
         norm releases at most ``C (1 + 2^-17)``.
         """
         if self._norms is None:
-            self._norms = self._compute_norms()
+            norms = self._compute_norms()
+            if self._whole is not None:
+                norms = torch.where(self._whole.finite, norms, torch.inf)
+            self._norms = norms
         return self._norms
 
     @property
@@ -103,8 +107,6 @@ class PerSampleGradients:
                     slack = slack + share.detach().to(slack.dtype).square()
             square = square.clamp_min(0) + lift
             bad = ~(torch.isfinite(square + slack) & torch.isfinite(self.losses))
-            if self._finite is not None:  # an excerpt: what is bad elsewhere is bad here
-                bad = bad | ~self._finite
             tiny = _TINY[square.dtype]
             square = torch.where((square > 0) & (square < tiny), tiny, square)
             # The root has no slope at 0: a record without gradient gets slope 0.
@@ -214,7 +216,7 @@ class PerSampleGradients:
         wanted = {name: self._parameters[name] for name in self.names if name in set(names)}
         one = PerSampleGradients(wanted, [], self.losses, self.outputs, create_graph=self._grad)
         one._parts = {name: self._parts[name] for name in wanted}
-        one._finite = self.finite
+        one._whole, one._finite = self, self.finite
         self._excerpts.append(one)
         return one
 

@@ -53,10 +53,11 @@ class Visit:
         tables: dict[str, Any] | None = None,
         numbers: Tensor | None = None,
     ) -> None:
+        self._numbers = numbers
         self.index, self.place, self.rows, self.start = index, 0, rows, start
         self.inputs, self.labels, self.learning_rate = inputs, labels, learning_rate
         self.tables: dict[str, Any] = {} if tables is None else tables
-        self._pass, self._gradients, self._numbers = model_pass, gradients, numbers
+        self._pass, self._gradients = model_pass, gradients
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
@@ -73,7 +74,14 @@ class Visit:
     @cached_property
     def grads(self) -> PerSampleGradients:
         """The per-sample pass over the batch, valid until the next visit."""
-        return self._pass(self.inputs, self.labels)
+        try:
+            return self._pass(self.inputs, self.labels)
+        except IndexError:
+            # Losses of classes say so of a label that is none; which one, is said here.
+            with torch.no_grad():
+                self.__dict__["outputs"] = call_model(self.model, self.inputs)
+            _ = self.own
+            raise
 
     @cached_property
     def outputs(self) -> Any:

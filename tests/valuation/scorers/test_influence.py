@@ -8,7 +8,7 @@ import torch
 from pair_cases import context_of, joined, numbers, written_out
 from torch import nn
 
-from equigrad.errors import ConfigError, ModelError, NeedsError
+from equigrad.errors import ConfigError, ModelError, NeedsError, NonFiniteScoreError
 from equigrad.valuation import ScoringContext, Trajectory
 from equigrad.valuation.context import scored_rows
 from equigrad.valuation.scorers import Influence
@@ -101,6 +101,16 @@ def test_conjugate_gradients_say_why_they_stop():
     torch.testing.assert_close(solved, torch.tensor([1, 0.5, 1 / 3], dtype=torch.float64))
     zero = conjugate_gradients(lambda v: v, 0 * target, tolerance=1e-9, iterations=1)
     assert not zero.any()
+
+
+def test_losses_that_are_not_finite_are_named():
+    context = context_of("regression")
+    inputs, labels = context.rows.take(torch.arange(11))
+    labels[4] = torch.inf
+    bad = replace(context, rows=scored_rows((inputs, labels)), batch_size=3)
+    for solver in ("explicit", "conjugate-gradients"):
+        with pytest.raises(NonFiniteScoreError, match=r"finite losses, .* the first 4 "):
+            Influence(2.0, solver).score(bad)
 
 
 def test_impossible_settings_and_missing_validation():

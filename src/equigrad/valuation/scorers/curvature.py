@@ -14,6 +14,7 @@ from equigrad.gradients import PerSamplePass
 from equigrad.gradients.calling import call_model
 from equigrad.gradients.checks import record_losses
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.visit import Visit
 
 __all__ = ["MeanHessian", "conjugate_gradients"]
 
@@ -76,12 +77,21 @@ class MeanHessian:
         for visit in self._context.visits(self._pass, self._index, gradients=False):
             # Fused attention has no second derivative.
             with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-                outputs = call_model(visit.model, visit.inputs)
-                losses = record_losses(self._pass.loss(outputs, visit.labels), len(visit))
-                mean = losses.sum() / len(self._context)
+                mean = self._losses(visit).sum() / len(self._context)
                 yield torch.autograd.grad(
                     mean, list(self.parameters.values()), create_graph=True, materialize_grads=True
                 )
+
+    def _losses(self, visit: Visit) -> Tensor:
+        """Return a batch's losses with their history, all of them finite."""
+        outputs = call_model(visit.model, visit.inputs)
+        try:
+            losses = record_losses(self._pass.loss(outputs, visit.labels), len(visit))
+        except IndexError:
+            _ = visit.own  # says which label is no class
+            raise
+        visit.finite("losses", losses)
+        return losses
 
     def _slope_of(self, value: Tensor, *, keep: bool = False) -> Tensor:
         """Return the gradient of a number, ``(P,)`` float64; 0 if it depends on no parameter."""

@@ -23,12 +23,13 @@ from equigrad._validate import choice, positive, positive_int
 from equigrad.gradients import PerSampleGradients, PerSamplePass
 from equigrad.valuation.base import SCORERS, Float64
 from equigrad.valuation.context import ScoringContext
-from equigrad.valuation.scorers.pairs import ChosenRows, LastPairs, mean_gradient, validation_rows
+from equigrad.valuation.scorers.pairs import ChosenRows, LastPairs, mean_gradient, validation_visits
 from equigrad.valuation.visit import Visit
 
 __all__ = ["DataInf"]
 
 _SHARE: Final = 0.1
+_NONE: Final = 1e-150  # a damping whose square has an inverse is above
 _TABLE_BYTES: Final = 128 * 2**20
 
 
@@ -103,7 +104,7 @@ class DataInf(LastPairs):
         self, context: ScoringContext, model_pass: PerSamplePass, index: int
     ) -> dict[str, Tensor]:
         """Return ``mean_k (lam I + g_k g_k')^-1 g`` block by block, g the mean validation one."""
-        target = mean_gradient(context, model_pass, index, validation_rows(context))
+        target = mean_gradient(context, model_pass, index)
         references = self._references(context)
         facts = self._facts(context, model_pass, index, references, target)
         direction = {name: torch.zeros_like(tensor) for name, tensor in target.items()}
@@ -154,7 +155,7 @@ class _Facts:
     squares
         ``(r, L)`` squared gradient norms.
     damping
-        ``(L,)``; 0 for blocks without gradients.
+        ``(L,)``; about 0 for blocks without gradients.
     dots
         ``(r, L)`` inner products with the mean validation gradient, or ``(r, 0)``.
     """
@@ -167,7 +168,7 @@ class _Facts:
     @property
     def inverse(self) -> Tensor:
         """``(L,)`` inverse damping, 0 for blocks without gradients."""
-        none = self.damping == 0
+        none = self.damping < _NONE
         return torch.where(none, 0, 1 / torch.where(none, 1, self.damping))
 
     def coefficients(self, dots: Tensor, rows: slice) -> Tensor:
@@ -175,7 +176,7 @@ class _Facts:
 
         ``dots (r', L)`` or ``(r', L, m)`` belong to the reference records ``rows``.
         """
-        scale = self.inverse / (self.damping + self.squares[rows] + (self.damping == 0))
+        scale = self.inverse / (self.damping + self.squares[rows] + (self.damping < _NONE))
         scale = scale / len(self.squares)
         return dots * scale.view(*scale.shape, *[1] * (dots.dim() - 2))
 
@@ -196,8 +197,8 @@ class _Pairs:
         each = 8 * self.facts.squares.numel()
         columns = max(1, min(self.context.batch_size, _TABLE_BYTES // each))
         narrow = replace(self.context, batch_size=columns)
-        rows = validation_rows(self.context)
-        found = [self._columns(val) for val in narrow.visits(self._fresh(), self.index, rows=rows)]
+        visits = validation_visits(narrow, self._fresh(), self.index)
+        found = [self._columns(validation) for validation in visits]
         return torch.cat(found, dim=1)
 
     def _columns(self, validation: Visit) -> Tensor:

@@ -16,7 +16,7 @@ from equigrad.gradients import PerSamplePass
 from equigrad.valuation.base import SCORERS, Float64
 from equigrad.valuation.context import ScoringContext
 from equigrad.valuation.scorers.curvature import MeanHessian, conjugate_gradients
-from equigrad.valuation.scorers.pairs import LastPairs, mean_gradient, validation_rows
+from equigrad.valuation.scorers.pairs import LastPairs, mean_gradient, validation_visits
 
 __all__ = ["Influence"]
 
@@ -77,7 +77,7 @@ class Influence(LastPairs):
         """Return the ``(n,)`` means over the validation set."""
         with context.opened() as model_pass:
             index = self.load(context)
-            target = mean_gradient(context, model_pass, index, validation_rows(context))
+            target = mean_gradient(context, model_pass, index)
             hessian = MeanHessian(context, model_pass, index, list(target))
             solved = self._solver(hessian)(hessian.flat(target))
             found = _dots(context, model_pass, index, [hessian.shaped(solved)])
@@ -136,7 +136,7 @@ def _each_gradient(
 ) -> Iterator[dict[str, Tensor]]:
     """Yield each validation record's gradient."""
     own = PerSamplePass(model_pass.model, model_pass.loss, check=False)
-    for visit in context.visits(own, index, rows=validation_rows(context)):
+    for visit in validation_visits(context, own, index):
         for one in torch.eye(len(visit), dtype=torch.float64, device=visit.norms.device):
             yield visit.grads.weighted_sum(one)
 

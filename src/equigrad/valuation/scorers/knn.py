@@ -16,7 +16,7 @@ from equigrad.privacy.training.rows import Rows
 from equigrad.valuation.base import SCORERS, Bounds, Float64, WholeScorer
 from equigrad.valuation.context import ScoringContext
 from equigrad.valuation.scorers.features import Features, features_of
-from equigrad.valuation.scorers.pairs import PairScorer, validation_rows
+from equigrad.valuation.scorers.pairs import PairScorer, speaking_of_validation, validation_rows
 from equigrad.valuation.trajectory import Trajectory
 
 __all__ = ["KnnShapley", "knn_shapley_values"]
@@ -55,8 +55,6 @@ class KnnShapley(PairScorer, WholeScorer):
     def __init__(self, neighbours: int = 10, features: Features | None = None) -> None:
         self.neighbours = positive_int("neighbours", neighbours)
         self.features = features
-        if features is None:
-            self.least_checkpoints = 0
         self.uses_checkpoints = features is not None
 
     def settings(self) -> dict[str, Any]:
@@ -95,7 +93,8 @@ class KnnShapley(PairScorer, WholeScorer):
         """Yield ``(n, m')`` values of some validation records at a time."""
         rows = validation_rows(context)
         points = features_of(context, context.rows, self.features)
-        others = features_of(context, rows, self.features)
+        with speaking_of_validation():
+            others = features_of(context, rows, self.features)
         labels, answers = context.labels, _class_labels(context, rows)
         each = 8 * _COPIES * len(points)
         step = max(1, _BLOCK_BYTES // each)

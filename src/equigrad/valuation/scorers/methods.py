@@ -15,7 +15,7 @@ from equigrad.errors import ModelError
 from equigrad.gradients import PerSamplePass
 from equigrad.valuation.base import Bounds, Locality
 from equigrad.valuation.context import ScoringContext
-from equigrad.valuation.scorers.pairs import validation_rows
+from equigrad.valuation.scorers.pairs import validation_visits
 from equigrad.valuation.scorers.projections import Change, Projection
 from equigrad.valuation.trajectory import Trajectory
 from equigrad.valuation.visit import Visit
@@ -105,7 +105,7 @@ class Less(Method):
         """Return the comparison by cosines."""
         images = (
             _units(_image(visit, project))
-            for visit in context.visits(model_pass, index, rows=validation_rows(context))
+            for visit in validation_visits(context, model_pass, index)
         )
         targets = _targets(images, mean=mean)
 
@@ -158,15 +158,15 @@ class Trak(Method):
         del change
         margins = PerSamplePass(model_pass.model, _log_odds, check=False)
 
-        def images(validation: bool) -> Iterator[Tensor]:
-            rows = validation_rows(context) if validation else None
-            for visit in context.visits(margins, index, rows=rows, gradients=False):
-                _ = visit.own  # says so if a label is no class
-                yield _image(visit, project)
-
-        targets = _targets(images(validation=True), mean=mean)
+        theirs = (
+            _image(visit, project)
+            for visit in validation_visits(context, margins, index, gradients=False)
+        )
+        targets = _targets(theirs, mean=mean)
         square = torch.zeros(len(targets), len(targets), dtype=targets.dtype, device=targets.device)
-        for image in images(validation=False):
+        for visit in context.visits(margins, index, gradients=False):
+            _ = visit.own  # says so if a label is no class
+            image = _image(visit, project)
             square += image.mT @ image
         targets = self._solved(square, targets)
 

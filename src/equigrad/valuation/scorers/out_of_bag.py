@@ -56,7 +56,6 @@ class DataOutOfBag(WholeScorer):
     name = "data-oob"
     orientation = "easier"
     locality = "pooled"
-    least_checkpoints = 0
     uses_checkpoints = False
 
     def __init__(self, learner: str = "tree", models: int = 100) -> None:

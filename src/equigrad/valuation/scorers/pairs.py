@@ -6,18 +6,29 @@ Neighbours: :mod:`.datainf` and :mod:`.influence`, which are such scorers; :mod:
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from equigrad.errors import DataError, NonFiniteScoreError
 from equigrad.gradients import PerSamplePass
 from equigrad.privacy.training.rows import Inputs, Rows
 from equigrad.valuation.base import Float64, Locality, Scorer, WholeScorer
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.visit import Visit
 
-__all__ = ["ChosenRows", "LastPairs", "PairScorer", "mean_gradient", "validation_rows"]
+__all__ = [
+    "ChosenRows",
+    "LastPairs",
+    "PairScorer",
+    "mean_gradient",
+    "speaking_of_validation",
+    "validation_rows",
+    "validation_visits",
+]
 
 
 class PairScorer(Scorer):
@@ -109,13 +120,41 @@ def validation_rows(context: ScoringContext) -> Rows:
     return context.validation
 
 
+@contextmanager
+def speaking_of_validation() -> Iterator[None]:
+    """Say in errors that the records they number are those of the validation set."""
+    try:
+        yield
+    except (DataError, NonFiniteScoreError) as error:
+        raise type(error)(f"In the validation set: {error}") from error
+
+
+def validation_visits(
+    context: ScoringContext, model_pass: PerSamplePass, index: int, *, gradients: bool = True
+) -> Iterator[Visit]:
+    """Yield the validation set in batches whose gradients were found to be finite.
+
+    Raises
+    ------
+    NonFiniteScoreError, DataError
+        That say they speak of the validation set.
+    """
+    rows = validation_rows(context)
+    with speaking_of_validation():
+        for visit in context.visits(model_pass, index, rows=rows, gradients=gradients):
+            if not gradients:
+                _ = visit.own
+            _ = visit.norms
+            yield visit
+
+
 def mean_gradient(
-    context: ScoringContext, model_pass: PerSamplePass, index: int, rows: Rows
+    context: ScoringContext, model_pass: PerSamplePass, index: int
 ) -> dict[str, Tensor]:
-    """Return the mean gradient of ``rows`` at the loaded checkpoint, by parameter name."""
+    """Return the mean gradient of the validation set at the loaded checkpoint, by parameter."""
     total: dict[str, Tensor] | None = None
-    for visit in context.visits(model_pass, index, rows=rows):
-        weights = torch.full_like(visit.norms, 1 / len(rows))
+    for visit in validation_visits(context, model_pass, index):
+        weights = torch.full_like(visit.norms, 1 / len(validation_rows(context)))
         total = visit.grads.weighted_sum(weights, out=total)
     if total is None:
         raise ValueError("Expected at least one row, got none.")
