@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from equigrad.gradients.grouping import grouped, matched
 from equigrad.gradients.pieces import Piece, accumulation
 from equigrad.gradients.pieces.rounding import lifted
 from equigrad.gradients.plan import LayerPlan, plan_of
+from equigrad.gradients.projecting import Maps, parameter_projections
 
 __all__ = ["LayerPlan", "PerSampleGradients"]
 
@@ -60,6 +61,8 @@ class PerSampleGradients:
         self._finite: Tensor | None = None
         self._all_finite = False  # known for certain, once the norms are
         self._stale = False
+        self._whole: PerSampleGradients | None = None
+        self._excerpts: list[PerSampleGradients] = []
 
     @property
     def names(self) -> list[str]:
@@ -78,7 +81,11 @@ class PerSampleGradients:
         norm releases at most ``C (1 + 2^-17)``.
         """
         if self._norms is None:
-            self._norms = self._compute_norms()
+            norms = self._compute_norms()
+            if self._whole is not None:
+                norms = torch.where(self._whole.finite, norms, torch.inf)
+                self._all_finite &= self._whole._all_finite
+            self._norms = norms
         return self._norms
 
     @property
@@ -205,25 +212,91 @@ class PerSampleGradients:
         sums = [self.weighted_sum(torch.where(groups == k, weights, 0)) for k in range(n_groups)]
         return {name: torch.stack([one[name] for one in sums]) for name in self.names}
 
+    def of(self, names: Sequence[str]) -> "PerSampleGradients":
+        """Return the same gradients of some parameters only: norms, sums and products of those.
+
+        Nothing is computed again and nothing copied. A record that is not finite in any parameter
+        is not finite in the excerpt; the excerpt is valid as long as the whole is.
+
+        Raises
+        ------
+        ModelError
+            If a name is not among :attr:`names`, or the results are old.
+        """
+        self._refuse_stale()
+        unknown = [name for name in names if name not in self._parameters]
+        if unknown or not names:
+            raise ModelError(
+                f"Expected one or more names among {self.names}, got {unknown or 'none'}. "
+                "Take names of the pass's parameters."
+            )
+        wanted = {name: self._parameters[name] for name in self.names if name in set(names)}
+        one = PerSampleGradients(wanted, [], self.losses, self.outputs, create_graph=self._grad)
+        one._parts = {name: self._parts[name] for name in wanted}
+        one._whole, one._finite = self, self.finite
+        self._excerpts.append(one)
+        return one
+
+    def projected(
+        self, maps: Maps, change: Mapping[str, Callable[[Tensor], Tensor]] | None = None
+    ) -> dict[str, Tensor]:
+        """Return linear images of every record's gradient, a few records' rows at a time.
+
+        Parameters
+        ----------
+        maps
+            For each of :attr:`names` either ``(left, right)`` of shapes ``(p, O)`` and ``(q, I)``,
+            which map the gradient, seen as a matrix ``(O, I)`` of its first axis by all others, to
+            ``left g_i right'``; or ``(left, None)`` with ``left`` of shape ``(k, numel)``, which
+            maps the flattened gradient.
+        change
+            Functions of a parameter's rows ``(records, *shape)`` that are applied before; for
+            parameters that have one, rows are written out, as many as fit the workspace.
+
+        Returns
+        -------
+        dict[str, Tensor]
+            ``(B, p, q)`` or ``(B, k)`` by parameter name; 0 for records that are not finite.
+        """
+        self._refuse_stale()
+        self._require_finite_known()
+        with self._quiet():
+            return {
+                name: parameter_projections(
+                    parameter,
+                    self._parts[name],
+                    self.size,
+                    maps[name],
+                    None if change is None else change.get(name),
+                )
+                for name, parameter in self._parameters.items()
+            }
+
     def plan(self) -> list[LayerPlan]:
         """Return how each parameter is handled, in the model's order."""
         return [plan_of(name, piece) for name, piece in self._pieces()]
 
     def _pieces(self) -> Iterator[tuple[str, Piece]]:
         """Yield the name and each of the pieces whose squared norms add up."""
+        self._refuse_stale()
+        for name, parts in self._parts.items():
+            for piece in parts:
+                yield name, piece
+
+    def _refuse_stale(self) -> None:
+        """Raise if the pass has been called again since."""
         if self._stale:
             raise ModelError(
                 "Expected the results of the pass's latest call, got older ones. Take what is "
                 "needed before the next call, or use a pass of its own."
             )
-        for name, parts in self._parts.items():
-            for piece in parts:
-                yield name, piece
 
     def _retire(self) -> None:
         """Let go of all pieces: their buffers are about to be used again."""
         self._stale = True
         self._parts = {}
+        for one in self._excerpts:
+            one._retire()
 
     def _usable(self, weights: Tensor) -> Tensor:
         """Return weights of the right shape with zeros at non-finite records."""

@@ -79,6 +79,9 @@ class Scorer(ABC):
     estimate
         True if its values are no sound bounds of what they claim to bound: they can be neither
         released nor used to choose records.
+    uses_checkpoints
+        False if it looks at features only: it chooses no checkpoint, and none says anything of its
+        reliability.
     """
 
     name: ClassVar[str]
@@ -88,6 +91,7 @@ class Scorer(ABC):
     least_checkpoints: int = 1
     classes_only: bool = False
     estimate: bool = False
+    uses_checkpoints: bool = True
 
     def bounds(self, trajectory: "Trajectory") -> Bounds | None:
         """Return the public range of the score, or None if it has none.
@@ -154,7 +158,7 @@ class Scorer(ABC):
                 "regression. Score with loss, grad-norm, tracin or datainf."
             )
         have = len(self.chosen(len(self.source(context))))
-        if have < self.least_checkpoints:
+        if self.uses_checkpoints and have < self.least_checkpoints:
             raise CheckpointError(
                 f"Expected at least {self.least_checkpoints} checkpoints for the scorer "
                 f"{self.name!r}, got {have}. Keep more of them while training."
@@ -214,15 +218,7 @@ class StreamedScorer(Scorer):
 
 
 class WholeScorer(Scorer):
-    """A scorer that needs all records at once; its memory is bounded by its own blocks.
-
-    Attributes
-    ----------
-    uses_checkpoints
-        False if it looks at features only, so that checkpoints say nothing of its reliability.
-    """
-
-    uses_checkpoints: bool = True
+    """A scorer that needs all records at once; its memory is bounded by its own blocks."""
 
     @abstractmethod
     def score(self, context: "ScoringContext") -> Float64:

@@ -142,7 +142,7 @@ class ScoringContext:
         index
             The checkpoint's number.
         trajectory, rows
-            Other than the context's own.
+            Other than the context's own; rows that are a choice of others have their ``numbers``.
         start, stop
             A stretch of the records; ``Visit.rows`` counts from its beginning.
         gradients
@@ -154,10 +154,12 @@ class ScoringContext:
         given = self.rows if rows is None else rows
         end = len(given) if stop is None else stop
         rates = source.learning_rates
+        known: Tensor | None = getattr(given, "numbers", None)
         for first in range(start, end, self.batch_size):
             last = min(first + self.batch_size, end)
             inputs, labels = given.take(torch.arange(first, last))
-            self._refuse_holes(inputs, first)
+            numbers = None if known is None else known[first:last]
+            self._refuse_holes(inputs, first, numbers)
             yield Visit(
                 model_pass,
                 to_device(inputs, source.device),
@@ -168,18 +170,20 @@ class ScoringContext:
                 learning_rate=None if rates is None else rates[index],
                 gradients=gradients,
                 tables=tables,
+                numbers=numbers,
             )
 
-    def _refuse_holes(self, inputs: Inputs, first: int) -> None:
+    def _refuse_holes(self, inputs: Inputs, first: int, numbers: Tensor | None) -> None:
         for tensor in tensors_of(inputs):
             if not tensor.is_floating_point():
                 continue
             good = torch.isfinite(tensor).flatten(1).all(1)
             if not bool(good.all()):
                 bad = torch.nonzero(~good).flatten()
+                number = first + int(bad[0]) if numbers is None else int(numbers[bad[0]])
                 raise NonFiniteScoreError(
                     f"Expected finite features, got NaN or inf in {bad.numel()} records of a "
-                    f"batch, the first {first + int(bad[0])} (from 0). Fill or remove them."
+                    f"batch, the first {number} (from 0). Fill or remove them."
                 )
 
 

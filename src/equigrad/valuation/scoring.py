@@ -160,7 +160,9 @@ def _flag(scorer: Scorer, context: ScoringContext, values: dict[str, Any]) -> Re
     early, late = (values.get(f"{scorer.label}/{name}") for name in ("early", "late"))
     if early is not None and late is not None:
         return reliability(early, late)
-    if isinstance(scorer, WholeScorer) and scorer.uses_checkpoints:
+    if isinstance(scorer, WholeScorer) and not scorer.uses_checkpoints:
+        return Reliability(None, "not assessed", "it looks at no checkpoint")
+    if isinstance(scorer, WholeScorer):
         parts = halves(scorer, len(context.trajectory))
         if parts is not None:
             one, other = (

@@ -33,7 +33,8 @@ class Visit:
     rows
         Where the batch lies in the stretch's accumulators.
     start
-        Number of the batch's first record in the whole data set.
+        Number of the batch's first record among those visited; :meth:`number` tells that in the
+        whole data set.
     inputs, labels
         The batch, on the model's device.
     learning_rate
@@ -56,7 +57,9 @@ class Visit:
         learning_rate: float | None = None,
         gradients: bool = False,
         tables: dict[str, Any] | None = None,
+        numbers: Tensor | None = None,
     ) -> None:
+        self._numbers = numbers
         self.index, self.place, self.rows, self.start = index, 0, rows, start
         self.inputs, self.labels, self.learning_rate = inputs, labels, learning_rate
         self.tables: dict[str, Any] = {} if tables is None else tables
@@ -65,6 +68,10 @@ class Visit:
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])
+
+    def number(self, place: int) -> int:
+        """Return the number in the whole data set of the batch's record ``place``."""
+        return self.start + place if self._numbers is None else int(self._numbers[place])
 
     @property
     def model(self) -> torch.nn.Module:
@@ -79,7 +86,14 @@ class Visit:
     @cached_property
     def grads(self) -> PerSampleGradients:
         """The per-sample pass over the batch, valid until the next visit."""
-        return self._pass(self.inputs, self.labels)
+        try:
+            return self._pass(self.inputs, self.labels)
+        except IndexError:
+            # Losses of classes say so of a label that is none; which one, is said here.
+            with torch.no_grad():
+                self.__dict__["outputs"] = call_model(self.model, self.inputs)
+            _ = self.own
+            raise
 
     @cached_property
     def outputs(self) -> Any:
@@ -130,7 +144,7 @@ class Visit:
             at = int(bad[0])
             raise DataError(
                 f"Expected labels in 0..{n_classes - 1} (the model has {n_classes} outputs), got "
-                f"{int(labels[at])} in record {self.start + at} (from 0). Number the classes from "
+                f"{int(labels[at])} in record {self.number(at)} (from 0). Number the classes from "
                 "0, or give the model more outputs."
             )
         return torch.nn.functional.one_hot(labels.long(), n_classes).bool()
@@ -154,7 +168,7 @@ class Visit:
         good = good.flatten(1).all(1) if good.dim() > 1 else good
         if not bool(good.all()):
             bad = torch.nonzero(~good).flatten()
-            first = ", ".join(str(self.start + int(i)) for i in bad[:5])
+            first = ", ".join(str(self.number(int(i))) for i in bad[:5])
             raise NonFiniteScoreError(
                 f"Expected finite {what}, got NaN or inf in {bad.numel()} records of a batch, the "
                 f"first {first} (from 0), at checkpoint {self.index}. Remove or repair the "

@@ -5,14 +5,14 @@ next door, one file each; everything here works from ``rows`` alone, so a new pi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from equigrad.gradients.workspace import Workspace
 
-__all__ = ["Piece", "accumulation", "row_squares", "vecdot"]
+__all__ = ["Piece", "accumulation", "image", "row_squares", "vecdot"]
 
 
 def accumulation(tensor: Tensor) -> Tensor:
@@ -29,6 +29,14 @@ def row_squares(rows: Tensor) -> Tensor:
 def vecdot(left: Tensor, right: Tensor) -> Tensor:
     """Return the inner products over the last axis."""
     return (left * right).sum(-1)
+
+
+def image(rows: Tensor, left: Tensor, right: Tensor | None) -> Tensor:
+    """Return ``left g right'``, or ``left g`` of flattened rows; ``rows (records, *shape)``."""
+    if right is None:
+        return rows.reshape(len(rows), -1) @ left.mT
+    matrices = rows.reshape(len(rows), left.shape[1], right.shape[1])
+    return torch.matmul(left, matrices) @ right.mT
 
 
 class Piece(ABC):
@@ -160,6 +168,24 @@ class Piece(ABC):
             ]
             blocks.append(torch.cat(line, dim=1))
         return torch.cat(blocks)
+
+    def projected(
+        self,
+        left: Tensor,
+        right: Tensor | None,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Return the image of every row under given maps, after ``change`` if there is one.
+
+        ``left (p, O)`` and ``right (q, I)`` give ``(B, p, q)`` from rows seen as matrices of their
+        first axis by all others; without ``right``, ``left (k, numel)`` gives ``(B, k)`` from
+        flattened rows.
+        """
+        parts = []
+        for at in self.chunks():
+            rows = self.rows(at)
+            parts.append(image(rows if change is None else change(rows), left, right))
+        return torch.cat(parts)
 
     def stack(self, others: "Sequence[Piece]") -> "Piece | None":
         """Return one piece equal to the sum of this and ``others``, or None if there is none.

@@ -1,6 +1,6 @@
 """The piece of a Linear layer's weight: a sum of outer products over positions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -189,6 +189,17 @@ class OuterPiece(Piece):
             a, b = other.a.to(self.a.dtype), other.b.to(self.b.dtype)
             return (self.a[:, 0] @ a[:, 0].mT) * (self.b[:, 0] @ b[:, 0].mT)
         return super().gram(other)
+
+    def projected(
+        self,
+        left: Tensor,
+        right: Tensor | None,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Return the images; ``sum_t (L b_it)(R a_it)'`` needs no rows."""
+        if right is None or change is not None:
+            return super().projected(left, right, change)
+        return torch.bmm((self.b @ left.mT).mT, self.a @ right.mT)
 
     def stack(self, others: Sequence[Piece]) -> Piece | None:
         """Merge uses of one weight along T."""

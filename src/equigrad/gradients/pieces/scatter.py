@@ -1,7 +1,7 @@
 """The piece of an embedding table: gradients added into the rows that were looked up."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import torch
@@ -164,6 +164,17 @@ class ScatterPiece(Piece):
         ends = (portion.diff().nonzero()[:, 0] + 1).tolist()
         for begin, stop in itertools.pairwise([0, *ends, len(many)]):
             yield slice(begin, stop)
+
+    def projected(
+        self,
+        left: Tensor,
+        right: Tensor | None,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Return the images; ``sum_t L[:, id_it] (R b_it)'`` needs no rows."""
+        if right is None or change is not None:
+            return super().projected(left, right, change)
+        return torch.bmm(left.mT[self.ids].mT, self.b @ right.mT)
 
     def stack(self, others: Sequence[Piece]) -> Piece | None:
         """Merge look-ups in one table along T."""
