@@ -135,7 +135,8 @@ def check_told(terms: Terms, told: Mapping[str, Any], norm: float) -> Release | 
     plan = terms.plan
     keys = ["event", "steps", "factor", *(["mean_score"] if _tells_mean(plan) else [])]
     if set(told) != set(keys):
-        raise PrivacyError(f"expected {', '.join(keys)}, got {', '.join(sorted(told))}")
+        wanted = f"{', '.join(keys[:-1])} and {keys[-1]}"
+        raise PrivacyError(f"expected {wanted}, got {', '.join(sorted(told))}")
     agreed = plan.event.with_steps(plan.round_steps).to_json()
     event = told["event"]
     if not isinstance(event, Mapping) or dict(event) != agreed:
