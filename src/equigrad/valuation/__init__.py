@@ -7,8 +7,9 @@ leave the owner of :mod:`equigrad.valuation.release`.
 
 from equigrad.valuation import scorers
 from equigrad.valuation.base import SCORERS, Scorer, StreamedScorer, WholeScorer, make_scorer
-from equigrad.valuation.collect import CheckpointKeeper, checkpoint_steps, collect
+from equigrad.valuation.collect import collect
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.keeper import CheckpointKeeper, checkpoint_steps
 from equigrad.valuation.mapping import plis_map, plis_maps
 from equigrad.valuation.maps import PlisMap
 from equigrad.valuation.matrix import validation_matrix
