@@ -7,6 +7,7 @@ One cell is one seed of one model, preset and share of moved labels: five traini
 import argparse
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,21 @@ SCORED: list[Wanted] = [
     ("tracin", {}),
     ("grad-dot", {}),
     ("grad-cos", {}),
-    ("datainf", {}),
     ("forgetting", {}),
     ("vog", {}),
     ("vog", {"target": "prob"}),
     ("plis", {}),
-    ("knn-shapley", {}),
-    ("data-oob", {}),
 ]
+PAIRS: list[Wanted] = [("datainf", {}), ("knn-shapley", {}), ("data-oob", {})]
+"""They compare records with one another, which takes longer: for preset B and 10 % moved only."""
 WITHOUT_MODEL = ("knn-shapley", "data-oob")
 """They look at features and labels only, whatever was trained: scored once, not by epsilon."""
 
 
 def detection_part(options: argparse.Namespace, report: Report) -> None:
     """Run what is not done, print the tables, add rows and claims."""
-    cells = run_all(_files(options), only_read=options.tables)
+    cells = run_all(_files(options, SCORED, ""), only_read=options.tables)
+    _add_pairs(cells, run_all(_files(options, PAIRS, "-pairs"), only_read=options.tables))
     for share in (0.1, 0.3):
         for model in MODELS:
             for preset in PRESETS:
@@ -66,27 +67,43 @@ def detection_part(options: argparse.Namespace, report: Report) -> None:
     _claims(report, cells)
 
 
-def _files(options: argparse.Namespace) -> Iterator[tuple[Path, Callable[[], Cell]]]:
+def _add_pairs(cells: list[Cell], pairs: list[Cell]) -> None:
+    """Put the scorers of one kind of cells beside those of the other."""
+
+    def key(cell: Cell) -> tuple[Any, ...]:
+        return cell["model"], cell["preset"], cell["flips"], cell["seed"]
+
+    found = {key(cell): cell for cell in pairs}
+    for cell in cells:
+        for epsilon, more in found.get(key(cell), {"epsilon": {}})["epsilon"].items():
+            cell["epsilon"][epsilon]["scorers"] |= more["scorers"]
+
+
+def _files(
+    options: argparse.Namespace, asked: list[Wanted], suffix: str
+) -> Iterator[tuple[Path, Callable[[], Cell]]]:
     quick = options.quick
     for seed in options.seeds or ([0] if quick else range(5)):
-        for share in (0.1,) if quick else (0.1, 0.3):
+        for share in (0.1,) if quick or suffix else (0.1, 0.3):
             for model in ("linear",) if quick else MODELS:
-                for preset in ("B",) if quick else PRESETS:
-                    name = f"{model}-{preset}-{round(100 * share)}-seed{seed}.json"
+                for preset in ("B",) if quick or suffix else PRESETS:
+                    name = f"{model}-{preset}-{round(100 * share)}-seed{seed}{suffix}.json"
                     folder = Path(options.folder) / "detection"
                     epsilons = (math.inf, 1.0) if quick else EPSILONS
-                    yield folder / name, _maker(model, preset, share, seed, epsilons)
+                    cell = partial(_cell, asked, model, preset, share, seed, epsilons)
+                    yield folder / name, cell
 
 
-def _maker(
-    model: str, preset: str, share: float, seed: int, epsilons: tuple[float, ...]
-) -> Callable[[], Cell]:
-    return lambda: _cell(model, preset, share, seed, epsilons)
-
-
-def _cell(model: str, preset: str, share: float, seed: int, epsilons: tuple[float, ...]) -> Cell:
+def _cell(
+    asked: list[Wanted],
+    model: str,
+    preset: str,
+    share: float,
+    seed: int,
+    epsilons: tuple[float, ...],
+) -> Cell:
     case = mnist(seed, share)
-    first = wanted(SCORED)
+    first = wanted(asked)
     later = [one for one in first if one.name not in WITHOUT_MODEL]
     cell: Cell = {"model": model, "preset": preset, "flips": share, "seed": seed, "epsilon": {}}
     plain: dict[str, Any] = {}
