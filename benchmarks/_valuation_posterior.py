@@ -9,8 +9,8 @@ eigenvector of ``S = sum_i phi_i phi_i^T`` of eigenvalue lam,
 
 and omega follows from z alone (its likelihood on a grid). Labels enter only through the noisy
 step, so the scores reveal no more of others' **labels** than the step does; features of the other
-records enter through S and through smoothing, so the scores are pooled and stay with their owner.
-Derived here.
+records enter through S and through smoothing, so the scores are pooled and stay with their owner;
+with S of public rows and no smoothing they depend on their own record alone. Derived here.
 """
 
 import math
@@ -45,15 +45,23 @@ def _unit(rows: Array) -> Array:
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
 
 
-def _features(case: Case, seed: int) -> Array:
-    """Return rows of length 1: the record, a constant, random waves at a public bandwidth."""
+def _features(case: Case, seed: int) -> tuple[Array, Array]:
+    """Return rows of length 1, of the records and of the public validation set.
+
+    The record, a constant, random waves at a public bandwidth.
+    """
     rows, held = centred_unit(case)
     squared = 2 - 2 * held @ held.T
     bandwidth = math.sqrt(float(np.median(squared[squared > 1e-6])))
     rng = np.random.default_rng([seed, 26])
-    angles = rows @ rng.standard_normal((rows.shape[1], RANDOM_FEATURES)) / bandwidth
-    waves = np.concatenate([np.cos(angles), np.sin(angles)], 1) / math.sqrt(RANDOM_FEATURES)
-    return _unit(np.concatenate([WAVES * waves, rows, np.full((len(rows), 1), BIAS)], axis=1))
+    frequencies = rng.standard_normal((rows.shape[1], RANDOM_FEATURES)) / bandwidth
+
+    def made(part: Array) -> Array:
+        angles = part @ frequencies
+        waves = np.concatenate([np.cos(angles), np.sin(angles)], 1) / math.sqrt(RANDOM_FEATURES)
+        return _unit(np.concatenate([WAVES * waves, part, np.full((len(part), 1), BIAS)], axis=1))
+
+    return made(rows), made(held)
 
 
 def _no_bias(case: Case) -> nn.Module:
@@ -63,28 +71,35 @@ def _no_bias(case: Case) -> nn.Module:
 
 
 def posterior_scores(case: Case, epsilon: float, seed: int) -> dict[str, Array]:
-    """Return suspicion by the posterior mean, and by it averaged with that of ten neighbours."""
-    phi, k = _features(case, seed), case.n_classes
+    """Return suspicion by the posterior mean, in three forms.
+
+    With S of the scored records; the same, averaged with that of ten neighbours; and with S of
+    the public validation set alone, where a score depends on its own record and z only.
+    """
+    (phi, public), k = _features(case, seed), case.n_classes
     n, clip = len(phi), math.sqrt(1 - 1 / k)
     step = Preset(1.0, 1, 1, 1.0, 1.0)
     rows = (torch.from_numpy(phi.astype(np.float32)), case.train[1])
     sigma = noise(epsilon, 1.0, 1)
     run = train(replace(case, train=rows), _no_bias, step, epsilon, seed, clip=clip)
     z = n * run.states[-1]["weight"].double().numpy().T
-    mean = _posterior_mean(phi, z, sigma * clip, (1 - 1 / k) / k)
+    told = {"z": z, "noise_std": sigma * clip, "v": (1 - 1 / k) / k}
+    mean = _posterior_mean(phi, phi, **told)
     near = _nearest(case)
     return {
+        "posterior, record form": _margin(_posterior_mean(phi, public, **told), case),
         "posterior": _margin(mean, case),
         "posterior, smoothed": _margin(mean + mean[near[:, :NEIGHBOURS]].mean(1), case),
     }
 
 
-def _posterior_mean(phi: Array, z: Array, noise_std: float, v: float) -> Array:
-    """Return ``(n, K)`` predicted contrasts of the records."""
-    lam, left = np.linalg.eigh(phi @ phi.T)
-    kept = lam > 1e-8 * lam[-1]
-    lam, left = lam[kept], left[:, kept]
-    along = (left.T @ phi / np.sqrt(lam)[:, None]) @ z
+def _posterior_mean(phi: Array, others: Array, z: Array, noise_std: float, v: float) -> Array:
+    """Return ``(n, K)`` predicted contrasts of the records, with S of the rows ``others``."""
+    lam, left = np.linalg.eigh(others @ others.T * (len(phi) / len(others)))
+    kept = lam > 1e-6 * lam[-1]
+    lam, vectors = lam[kept], others.T @ left[:, kept]
+    vectors /= np.linalg.norm(vectors, axis=0)
+    along = vectors.T @ z
     energy = (along**2).sum(1)
 
     def misfit(omega: float) -> float:
@@ -93,7 +108,7 @@ def _posterior_mean(phi: Array, z: Array, noise_std: float, v: float) -> Array:
 
     omega = min(np.exp(np.linspace(math.log(1e-6), math.log(1e4), 200)), key=misfit)
     shrink = omega * lam / (omega * lam**2 + v * lam + noise_std**2)
-    return np.asarray((left * np.sqrt(lam)) @ (shrink[:, None] * along))
+    return np.asarray((phi @ vectors) @ (shrink[:, None] * along))
 
 
 def _margin(predicted: Array, case: Case) -> Array:

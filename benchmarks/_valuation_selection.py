@@ -30,6 +30,7 @@ __all__ = ["selection_part"]
 Rows = npt.NDArray[np.bool_]
 RECORDS = 2000
 ARMS = ("all", "oracle", "random drop", "unprotected", "threshold", "top-k")
+DETAILS = ("AUC", "wrong left", "clean dropped", "threshold less all")
 SCORING = {
     "A": replace(PRESETS["A"], steps=100, checkpoints=20),
     "tuned": replace(PRESETS["B"], steps=40, lr=0.5, plain_lr=0.5),
@@ -51,7 +52,10 @@ def selection_part(options: argparse.Namespace, report: Report) -> None:
                 ]
                 if here:
                     rows.append(report.row(**_line(preset, share, epsilon, here)))
-        show(f"accuracy after selection at equal epsilon, preset {preset}", rows)
+        known = ("part", "preset", "wrong", "eps")
+        for words, keys in (("accuracy", ARMS), ("what was chosen", DETAILS)):
+            shown = [{k: v for k, v in row.items() if k in known or k in keys} for row in rows]
+            show(f"selection at equal epsilon, preset {preset}: {words}", shown)
     _claims(report, cells)
 
 
