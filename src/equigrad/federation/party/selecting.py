@@ -23,7 +23,7 @@ from equigrad.privacy.training.release import ReleaseMaker
 from equigrad.privacy.training.rows import as_rows
 from equigrad.privacy.training.settings import Settings
 from equigrad.valuation import ScoreSet, Trajectory, score
-from equigrad.valuation.collect import CheckpointKeeper
+from equigrad.valuation.keeper import CheckpointKeeper
 from equigrad.valuation.release.terms import finite_values
 
 __all__ = ["Choice", "choose"]
