@@ -92,7 +92,9 @@ def test_a_run_without_noise_is_unprotected():
 @pytest.mark.parametrize(
     "options",
     [{"rule": "auto-s"}, {"rule": "quantile", "rule_options": {"clip": 0.6, "count_noise": 5.0}},
-     {"max_logical_batch": 30}],
+     {"max_logical_batch": 30},
+     {"neighbouring": "replace-one"},
+     {"stability": 2}],
 )  # fmt: skip
 def test_no_constants_where_they_would_not_say_what_a_record_spends(options):
     assert collect(run(**options), checkpoints=2).private_steps is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from equigrad.errors import ConfigError, DataError, NonFiniteScoreError
 from equigrad.valuation import ScoreSet, combined, ranked, standardised, suspicion
+from equigrad.valuation.release import release_scores
 from equigrad.valuation.reliability import Reliability
 
 
@@ -84,6 +85,8 @@ def test_suspicion_follows_the_orientation(orientation, sign):
         {"orientation": "exposed", "scorer": "individual-privacy(q=1)"},
         {"scorer": "vog"},
         {"scorer": "vog(stage=late)"},
+        {"scorer": "rank of vog"},
+        {"scorer": "0.5 vog(stage=late) + 1 loss"},
     ],
 )
 def test_suspicion_of_difficulty_and_exposure_needs_a_direction(which):
@@ -138,7 +141,7 @@ def test_infinite_scores_are_not_standardised_or_added():
 def test_public_sums_keep_locality_and_range(weights, shares):
     first = scores(*(2 * s for s in shares[:2]), bounds=(0.0, 2.0))
     other = scores(*(3 * s - 1 for s in shares[2:]), bounds=(-1.0, 2.0), scorer="el1")
-    got = combined([first, other], weights)
+    got = combined([first, other], weights, orientation="harder")
     np.testing.assert_allclose(
         got.values, weights[0] * first.values + weights[1] * other.values, atol=1e-12
     )
@@ -171,6 +174,55 @@ def test_a_sum_is_as_bad_as_its_worst_part(options, field, want):
         assert (set(got) if isinstance(got, tuple) else got) == (
             set(want) if isinstance(want, tuple) else want
         )
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights", "want"),
+    [
+        (["harder"], [-1.0], "easier"),
+        (["easier"], [-2.0], "harder"),
+        (["harder", "easier"], [1.0, -0.5], "harder"),
+        (["easier", "harder"], [1.0, -0.5], "easier"),
+        (["harder", "easier"], [1.0, 0.0], "harder"),
+        (["valuable", "valuable"], [1.0, 2.0], "valuable"),
+    ],
+)
+def test_a_sum_says_which_side_is_hard(parts, weights, want):
+    sets = [scores(1.0, 3.0, orientation=one) for one in parts]
+    assert combined(sets, weights).orientation == want
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights"),
+    [
+        (["harder", "easier"], [1.0, 1.0]),
+        (["harder", "harder"], [1.0, -1.0]),
+        (["valuable"], [-1.0]),
+        (["exposed", "harder"], [1.0, 1.0]),
+    ],
+)
+def test_a_sum_that_points_nowhere_needs_its_orientation_said(parts, weights):
+    sets = [scores(1.0, 3.0, orientation=one) for one in parts]
+    with pytest.raises(ConfigError, match="say orientation="):
+        combined(sets, weights)
+    assert combined(sets, weights, orientation="harder").orientation == "harder"
+    with pytest.raises(ConfigError, match="orientation"):
+        combined(sets, weights, orientation="hard")
+
+
+def test_weights_are_numbers_and_a_weight_of_0_leaves_the_range_alone():
+    one, open_ended = scores(1.0, bounds=(0.0, 2.0)), scores(1.0, bounds=(0.0, math.inf))
+    for weight in (math.nan, math.inf):
+        with pytest.raises(ConfigError, match="finite weights"):
+            combined([one], [weight])
+    assert combined([one, open_ended], [1.0, 0.0]).bounds == (0.0, 2.0)
+
+
+def test_what_is_made_of_released_scores_does_not_claim_their_noise():
+    released = release_scores(scores(1.0, 3.0, bounds=(0.0, 4.0)), mu=1.0, account="none")
+    for made in (ranked(released), standardised(released), combined([released] * 2, [1.0, 1.0])):
+        assert type(made) is ScoreSet
+        assert made.view == "release_scores"
 
 
 def test_a_sum_is_public_only_if_every_validation_set_is():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from valuation_helpers import drawn_states, small_records, small_trajectory, values_of
 
-from equigrad.errors import ConfigError
+from equigrad.errors import CheckpointError, ConfigError
 from equigrad.valuation import Trajectory, score
 from equigrad.valuation.scorers import Loss, LossMean
 
@@ -138,6 +138,47 @@ def test_a_state_holds_what_the_rest_of_the_sweep_needs():
         for name in names:
             np.testing.assert_array_equal(again[name].values, whole[name].values)
             assert again[name].reliability == whole[name].reliability
+
+
+def other_records():
+    return RECORDS[0] + 1, RECORDS[1]
+
+
+OTHER = {
+    "scorers": lambda o: {**o, "scorers": ["aum"]},
+    "settings": lambda o: {**o, "scorers": [LossMean(), "grad-norm"]},
+    "records": lambda o: {**o, "data": other_records()},
+    "labels": lambda o: {**o, "data": (RECORDS[0], RECORDS[1].roll(1))},
+    "fewer records": lambda o: {**o, "data": (RECORDS[0][:8], RECORDS[1][:8])},
+    "checkpoints": lambda o: {**o, "trajectory": small_trajectory(3, seed=9)},
+    "stretches": lambda o: {**o, "accumulator_bytes": 10**6},
+    "assessment": lambda o: {**o, "trajectory": small_trajectory(4), "assess": True},
+}
+
+
+@pytest.mark.parametrize("place", [1, 4, -1])
+@pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
+def test_a_state_of_another_scoring_is_refused(change, place):
+    kept = []
+
+    def keep(state):
+        kept.append(replace(state, tensors={k: t.clone() for k, t in state.tensors.items()}))
+
+    options = {
+        "trajectory": small_trajectory(),
+        "data": RECORDS,
+        "scorers": ["loss-mean"],
+        "view": "local",
+        "assess": False,
+        "batch_size": 4,
+        "accumulator_bytes": 1,
+    }
+    score(**options, keep=keep)
+    with pytest.raises(CheckpointError, match="this very scoring"):
+        score(**change(options), state=kept[place])
+    bare = replace(kept[place], tensors={})
+    with pytest.raises(CheckpointError, match="this very scoring"):
+        score(**options, state=bare)
 
 
 def test_an_impossible_limit_is_refused():

@@ -9,6 +9,7 @@ made here), :mod:`equigrad.privacy.training` (who trains).
 from collections.abc import MutableSequence, Sequence
 
 from equigrad.errors import CheckpointError
+from equigrad.privacy.accounting import ADD_OR_REMOVE_ONE
 from equigrad.privacy.clipping import Flat
 from equigrad.privacy.training import PairedTrainer, PrivateTrainer, PublicData, StepReport
 from equigrad.valuation.keeper import CheckpointKeeper, State
@@ -39,8 +40,9 @@ def collect(
     -------
     Trajectory
         Origin ``"private"``, with the events charged so far, and ``private_steps`` where they say
-        what a record spends: a flat rule, no cut batches, no paid looks. Origin ``"unprotected"``
-        for a twin and for a run without noise. ``seeded`` if the noise came from a seed.
+        what a record spends: a flat rule, no cut batches, no paid looks, no selection in which
+        other records change with it. Origin ``"unprotected"`` for a twin and for a run without
+        noise. ``seeded`` if the noise came from a seed.
 
     Raises
     ------
@@ -119,7 +121,9 @@ def _private_steps(trainer: PrivateTrainer) -> PrivateSteps | None:
     rule, settings = trainer.rule, trainer.settings
     unpaid = trainer.stopping is None or isinstance(trainer.stopping, PublicData)
     plain = isinstance(rule, Flat) and settings.max_logical_batch is None
-    if not (unpaid and plain) or trainer.event is None:
+    # Elsewhere a record also moves what others contribute: its own norms are not all it spends.
+    alone = settings.neighbouring == ADD_OR_REMOVE_ONE and settings.stability == 1
+    if not (unpaid and plain and alone) or trainer.event is None:
         return None
     return PrivateSteps(
         clip=rule.sensitivity,

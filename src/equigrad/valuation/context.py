@@ -163,7 +163,7 @@ class ScoringContext:
             yield Visit(
                 model_pass,
                 to_device(inputs, source.device),
-                labels.to(source.device),
+                _whole(labels.to(source.device)),
                 index=index,
                 rows=slice(first - start, last - start),
                 start=first,
@@ -213,6 +213,11 @@ def scored_rows(data: object) -> Rows:
     parts = [next(iter(rows.chunks(len(rows)))) for rows in batches]
     inputs = _joined([part for part, _ in parts])
     return as_rows((inputs, torch.cat([labels for _, labels in parts])))
+
+
+def _whole(labels: Tensor) -> Tensor:
+    """Return class labels of any width in 64 bits, which PyTorch's losses ask for."""
+    return labels if labels.is_floating_point() or labels.is_complex() else labels.long()
 
 
 def _joined(parts: list[Any]) -> Inputs:

@@ -118,7 +118,12 @@ class _Graphs:
         inputs = visit.over_inputs(marked)
         # The fused kernels of attention have no second derivative.
         with sdpa_kernel(SDPBackend.MATH), exact_products(marked.device), _copying(visit.model):
-            result = self._pass(inputs, visit.labels[some], create_graph=True)
+            try:
+                result = self._pass(inputs, visit.labels[some], create_graph=True)
+            except IndexError:
+                visit.check_labels(visit.outputs)  # says which label is no class
+                raise
+            visit.check_labels(result.outputs, some.start)
             norms = result.norms
             slopes = _slopes(norms.sum(), marked)
         rows = sum(line.bytes for line in result.plan())

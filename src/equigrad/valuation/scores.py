@@ -6,8 +6,10 @@ takes it for a score that depends on its own record only. Neighbours: :mod:`.rel
 scores agree with themselves), :mod:`.views` (who may see them).
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,14 +19,15 @@ from scipy.stats import rankdata
 
 from equigrad._validate import choice
 from equigrad.errors import ConfigError, DataError, NonFiniteScoreError
-from equigrad.valuation.base import Bounds, Float64, Locality, Orientation
+from equigrad.valuation.base import ORIENTATIONS, Bounds, Float64, Locality, Orientation
 from equigrad.valuation.reliability import Reliability
 from equigrad.valuation.trajectory import Origin
 
 __all__ = ["ScoreSet", "combined", "ranked", "standardised", "suspicion"]
 
 _SIGNS = {"harder": 1.0, "easier": -1.0, "valuable": -1.0}
-_NO_SIDE = ("vog", "plis", "individual-privacy")
+_TURNED: dict[Orientation, Orientation] = {"harder": "easier", "easier": "harder"}
+_NO_SIDE = re.compile(r"\b(vog|plis|individual-privacy)\b")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,8 +141,7 @@ def suspicion(scores: ScoreSet, direction: Literal["high", "low"] | None = None)
     if direction is not None:
         choice("direction", direction, ("high", "low"))
         return scores.values * (1.0 if direction == "high" else -1.0)
-    plain = scores.scorer.partition("(")[0]
-    if scores.orientation not in _SIGNS or plain in _NO_SIDE:
+    if scores.orientation not in _SIGNS or _NO_SIDE.search(scores.scorer):
         raise ConfigError(
             f"Expected direction='high' or 'low' for {scores.scorer}, which measures difficulty or "
             "exposure and not wrong labels, got none. Say which side you take for suspicious."
@@ -170,41 +172,55 @@ def standardised(scores: ScoreSet) -> ScoreSet:
     return _pooled(scores, values, f"standardised {scores.scorer}")
 
 
-def combined(scores: Sequence[ScoreSet], weights: Sequence[float]) -> ScoreSet:
+def combined(
+    scores: Sequence[ScoreSet],
+    weights: Sequence[float],
+    *,
+    orientation: Orientation | None = None,
+) -> ScoreSet:
     """Return ``sum_k weights_k scores_k`` with public weights.
 
     Scores of locality ``record`` stay so, and their bounds combine; with any other locality among
-    them the result has the widest one.
+    them the result has the widest one. A negative weight turns ``harder`` into ``easier`` and back:
+    loss less margin is ``combined([loss, aum], [1, -1])``, which is harder. For a sum of which that
+    does not tell what it says, ``orientation`` does.
 
     Raises
     ------
     ConfigError
-        If numbers or lengths differ, or released and local scores are mixed.
+        If numbers or lengths differ, a weight is not finite, released and local scores are mixed,
+        or a high score does not say the same in all parts and no orientation is given.
+    NonFiniteScoreError
+        If a score is infinite.
     """
     if not scores or len(scores) != len(weights):
         raise ConfigError(
             f"Expected one weight for each of the scores, got {len(weights)} for {len(scores)}."
         )
+    if not all(map(math.isfinite, weights)):
+        raise ConfigError(f"Expected finite weights, got {list(weights)}.")
     if len({len(s) for s in scores}) > 1 or len({s.view for s in scores}) > 1:
         raise ConfigError(
             "Expected scores of the same records under one view, got lengths "
             f"{sorted({len(s) for s in scores})} and views {sorted({s.view for s in scores})}."
         )
+    if orientation is not None:
+        choice("orientation", orientation, ORIENTATIONS)
     for one in scores:
         _refuse_infinite(one)
     values = np.sum([w * s.values for s, w in zip(scores, weights, strict=True)], axis=0)
     order: tuple[Locality, ...] = ("record", "validation", "pooled")
     origins: tuple[Origin, ...] = ("public", "private", "unprotected")
-    return replace(
+    return _derived(
         scores[0],
         values=values,
         scorer=" + ".join(f"{w:g} {s.scorer}" for s, w in zip(scores, weights, strict=True)),
+        orientation=orientation or _common_orientation(scores, weights),
         locality=max((s.locality for s in scores), key=order.index),
         origin=max((s.origin for s in scores), key=origins.index),
         bounds=_combined_bounds(scores, weights),
         checkpoints=tuple(dict.fromkeys(c for s in scores for c in s.checkpoints)),
         settings={},
-        reliability=None,
         warnings=tuple(dict.fromkeys(text for s in scores for text in s.warnings)),
         seeded=any(s.seeded for s in scores),
         estimate=any(s.estimate for s in scores),
@@ -212,10 +228,29 @@ def combined(scores: Sequence[ScoreSet], weights: Sequence[float]) -> ScoreSet:
     )
 
 
+def _common_orientation(scores: Sequence[ScoreSet], weights: Sequence[float]) -> Orientation:
+    """Return what a high weighted sum says; a part of weight 0 has no say."""
+    found = {
+        one.orientation if weight > 0 else _TURNED.get(one.orientation)
+        for one, weight in zip(scores, weights, strict=True)
+        if weight
+    }
+    common = found.pop() if len(found) == 1 else None
+    if common is None:
+        raise ConfigError(
+            "Expected scores of which a high one says the same, got "
+            + ", ".join(f"{w:g} {s.orientation}" for s, w in zip(scores, weights, strict=True))
+            + ". Turn easier ones around by a negative weight, or say orientation=."
+        )
+    return common
+
+
 def _combined_bounds(scores: Sequence[ScoreSet], weights: Sequence[float]) -> Bounds | None:
     """Return the range of a weighted sum, None if one has none."""
     low = high = 0.0
     for one, weight in zip(scores, weights, strict=True):
+        if not weight:
+            continue
         if one.bounds is None:
             return None
         ends = sorted(weight * bound for bound in one.bounds)
@@ -224,9 +259,13 @@ def _combined_bounds(scores: Sequence[ScoreSet], weights: Sequence[float]) -> Bo
 
 
 def _pooled(scores: ScoreSet, values: npt.NDArray[Any], name: str) -> ScoreSet:
-    return replace(
-        scores, values=values, scorer=name, locality="pooled", bounds=None, reliability=None
-    )
+    return _derived(scores, values=values, scorer=name, locality="pooled", bounds=None)
+
+
+def _derived(scores: ScoreSet, **changes: Any) -> ScoreSet:
+    """Return a plain set, without the reliability and the noise that were of ``scores`` alone."""
+    known = {f.name: getattr(scores, f.name) for f in fields(ScoreSet)}
+    return ScoreSet(**{**known, "reliability": None, **changes})
 
 
 def _refuse_infinite(scores: ScoreSet) -> None:

@@ -81,7 +81,7 @@ def score(
     TaintedScoresError, StabilityError, BudgetExceededError
         For what the view cannot give; nothing is computed or charged then.
     NeedsError, CheckpointError
-        For what a scorer lacks; nothing is computed then.
+        For what a scorer lacks, or a state of another scoring; nothing is computed then.
     NonFiniteScoreError, DataError, ModelError
         For records or a model that cannot be scored.
     """

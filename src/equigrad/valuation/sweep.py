@@ -16,12 +16,15 @@ import torch
 from torch import Tensor
 
 from equigrad._validate import positive_int
+from equigrad.errors import CheckpointError
 from equigrad.valuation.base import Float64, StreamedScorer
 from equigrad.valuation.context import ScoringContext
+from equigrad.valuation.fingerprint import Fingerprint
 from equigrad.valuation.trajectory import Trajectory
 
 __all__ = ["ACCUMULATOR_BYTES", "Job", "Sweep", "SweepState"]
 
+_FINGERPRINT: Final = "fingerprint"
 ACCUMULATOR_BYTES: Final = 256 * 2**20
 """Most bytes of accumulators at a time, by default."""
 
@@ -58,7 +61,8 @@ class SweepState:
     visited
         Checkpoints visited in that stretch.
     tensors
-        Accumulators (``"stretch/KEY/NAME"``) and finished values (``"values/KEY"``).
+        Accumulators (``"stretch/KEY/NAME"``), finished values (``"values/KEY"``), and a digest of
+        what is scored by what (``"fingerprint"``).
     """
 
     start: int
@@ -84,6 +88,11 @@ class Sweep:
         sweep's own and move on: write or copy them before returning.
     state
         Where to go on.
+
+    Raises
+    ------
+    CheckpointError
+        If the state is one of other records, scorers, settings or checkpoints.
     """
 
     def __init__(
@@ -102,16 +111,19 @@ class Sweep:
         self._state = state or SweepState(0, 0)
         self._stops = self._planned()
         self._total = len(context) * len(self._stops)
+        self._size = self._stretch()
+        self._fingerprint = Fingerprint(context, self.jobs, self._size)
+        if state is not None:
+            self._refuse_other(state)
 
     def run(self) -> dict[str, Float64]:
         """Return the ``(n,)`` scores of every job by key."""
         done = {job.key: self._values_before(job.key) for job in self.jobs}
-        size = self._stretch()
-        for start in range(self._state.start, len(self.context), size):
-            stop = min(start + size, len(self.context))
+        for start in range(self._state.start, len(self.context), self._size):
+            stop = min(start + self._size, len(self.context))
             for key, values in self._stretch_values(start, stop, done).items():
                 done[key] = torch.cat([done[key], values])
-            self._note(SweepState(stop, 0, {f"values/{k}": v for k, v in done.items()}))
+            self._note(stop, 0, {f"values/{k}": v for k, v in done.items()})
         return {
             job.key: job.scorer.finish(_array(done[job.key]), self.context) for job in self.jobs
         }
@@ -143,7 +155,7 @@ class Sweep:
             if number < skip:
                 continue
             self._visit(source, index, jobs, states, (start, stop))
-            self._note(SweepState(start, number + 1, _named(states, done)))
+            self._note(start, number + 1, _named(states, done))
             if self._progress is not None:
                 before = start * len(self._stops)
                 self._progress(before + (number + 1) * (stop - start), self._total)
@@ -191,9 +203,26 @@ class Sweep:
     def _values_before(self, key: str) -> Tensor:
         return self._state.tensors.get(f"values/{key}", torch.zeros(0, dtype=torch.float64))
 
-    def _note(self, state: SweepState) -> None:
+    def _note(self, start: int, visited: int, tensors: dict[str, Tensor]) -> None:
         if self._keep is not None:
-            self._keep(state)
+            known = {_FINGERPRINT: self._digest(start, visited)}
+            self._keep(SweepState(start, visited, tensors | known))
+
+    def _digest(self, start: int, visited: int) -> Tensor:
+        """Return the digest of the sweep at a place: of all that led there."""
+        seen = self._stops if start else self._stops[:visited]
+        return self._fingerprint.of((source, index) for source, index, _ in seen)
+
+    def _refuse_other(self, state: SweepState) -> None:
+        found = state.tensors.get(_FINGERPRINT)
+        wanted = self._digest(state.start, state.visited)
+        if found is None or not torch.equal(found.cpu(), wanted):
+            raise CheckpointError(
+                f"Expected the state of this very scoring to go on from, got another's (at record "
+                f"{state.start}, after {state.visited} checkpoints): records, validation set, "
+                "scorers, their settings, checkpoints, batch_size, seed and accumulator_bytes "
+                "have to be the same. Score from the beginning."
+            )
 
 
 def _named(

@@ -87,13 +87,14 @@ class Visit:
     def grads(self) -> PerSampleGradients:
         """The per-sample pass over the batch, valid until the next visit."""
         try:
-            return self._pass(self.inputs, self.labels)
+            found = self._pass(self.inputs, self.labels)
         except IndexError:
             # Losses of classes say so of a label that is none; which one, is said here.
             with torch.no_grad():
-                self.__dict__["outputs"] = call_model(self.model, self.inputs)
-            _ = self.own
+                self.check_labels(call_model(self.model, self.inputs))
             raise
+        self.check_labels(found.outputs)
+        return found
 
     @cached_property
     def outputs(self) -> Any:
@@ -109,6 +110,7 @@ class Visit:
         if self._gradients:
             losses = self.grads.losses
         else:
+            self.check_labels(self.outputs)
             with torch.no_grad():
                 losses = record_losses(self._pass.loss(self.outputs, self.labels), len(self))
         return self.finite("losses", losses)
@@ -139,15 +141,40 @@ class Visit:
                 f"Expected one whole-number class label for each record, got {labels.dtype} of "
                 f"shape {tuple(labels.shape)}. Number the classes from 0."
             )
+        self.check_labels(self.logits)
+        return torch.nn.functional.one_hot(labels.long(), n_classes).bool()
+
+    def check_labels(self, outputs: Any, start: int = 0) -> None:
+        """Refuse a class label that the model has no output for.
+
+        Cross-entropy itself passes over a label of -100, as if the record were right.
+
+        Parameters
+        ----------
+        outputs
+            What the model returned for the batch's records from ``start`` on. Nothing is checked
+            unless they are ``(B, K)`` with K > 1 and labels are whole numbers, one for each record.
+        start
+            Where they begin in the batch.
+
+        Raises
+        ------
+        DataError
+            With the first such record.
+        """
+        labels = self.labels[start:]
+        logits = isinstance(outputs, Tensor) and outputs.dim() == 2 and outputs.shape[1] > 1
+        if not logits or labels.dim() != 1 or labels.is_floating_point():
+            return
+        n_classes, labels = outputs.shape[1], labels[: len(outputs)]
         bad = torch.nonzero((labels < 0) | (labels >= n_classes)).flatten()
         if bad.numel():
             at = int(bad[0])
             raise DataError(
                 f"Expected labels in 0..{n_classes - 1} (the model has {n_classes} outputs), got "
-                f"{int(labels[at])} in record {self.number(at)} (from 0). Number the classes from "
-                "0, or give the model more outputs."
+                f"{int(labels[at])} in record {self.number(start + at)} (from 0). Number the "
+                "classes from 0, or give the model more outputs."
             )
-        return torch.nn.functional.one_hot(labels.long(), n_classes).bool()
 
     @cached_property
     def norms(self) -> Tensor:

@@ -213,6 +213,14 @@ def test_the_report_shows_means_and_costs_and_no_counts(tmp_path: Path) -> None:
         ({"steps": 3}, "record", "Expected a selector beside steps"),
         ({"selector": "all", "mean_mu": 1.0}, "record", "together"),
         ({"selector": "all", "mean_mu": 1.0, "mean_range": [1.0, 0.0]}, "record", "a < b"),
+        ({"selector": "declared", "options": {"selection_stability": 2, "keep": 0.5},
+          "scorer": "data-oob", "mean_mu": 1.0, "mean_range": [0.0, 1.0]}, "record",
+         "further than it is charged for"),
+        ({"selector": "all", "scorer": "vog", "scorer_options": {"class_norm": True},
+          "mean_mu": 1.0, "mean_range": [0.0, 1.0]}, "record", "further than it is charged for"),
+        ({"selector": "all", "scorer": "individual-privacy",
+          "scorer_options": {"carry_last": True}, "mean_mu": 1.0, "mean_range": [0.0, 1.0]},
+         "record", "further than it is charged for"),
     ],
 )  # fmt: skip
 def test_bad_settings_get_one_clear_message(

@@ -285,6 +285,10 @@ def test_research_selections_say_so():
     assert selection.indices.tolist() == [0]
     assert any("no private training" in words for words in selection.warnings)
     assert selection.to_json()["private"] is False
+    assert "without privacy" in selection.to_json()["training_is_charged"]
+    for use in (selection.training, lambda: selection.charged(PrivacyEvent(noise_multiplier=1.0))):
+        with pytest.raises(errors.PrivacyError, match="private=True"):
+            use()
     with pytest.raises(errors.TaintedScoresError, match="PrivateTrainer"):
         FixedThreshold(1.5).select(tainted)
 

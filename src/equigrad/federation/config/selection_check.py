@@ -27,7 +27,11 @@ def selection_problems(config: RunConfig) -> Iterator[Problem]:
         )
         yield Problem(("selection", "selector"), text)
         return
-    from equigrad.federation.private.selection_plan import chosen_scorer, chosen_selector
+    from equigrad.federation.private.selection_plan import (
+        check_mean,
+        chosen_scorer,
+        chosen_selector,
+    )
 
     try:
         scorer = chosen_scorer(chosen)
@@ -35,6 +39,10 @@ def selection_problems(config: RunConfig) -> Iterator[Problem]:
         key = "scorer_options" if chosen.scorer_options else "scorer"
         yield Problem(("selection", key), f"selection.{key}: {error}")
         return
+    try:
+        check_mean(chosen)
+    except ConfigError as error:
+        yield Problem(("selection", "mean_mu"), f"selection.mean_mu: {error}")
     missing = sorted(scorer.needs - {"labels", "private_steps", "learning_rates"})
     if missing:
         text = (

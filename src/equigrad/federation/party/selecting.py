@@ -24,6 +24,7 @@ from equigrad.privacy.training.rows import as_rows
 from equigrad.privacy.training.settings import Settings
 from equigrad.valuation import ScoreSet, Trajectory, score
 from equigrad.valuation.keeper import CheckpointKeeper
+from equigrad.valuation.release.aggregate import check_aggregate
 from equigrad.valuation.release.terms import finite_values
 
 __all__ = ["Choice", "choose"]
@@ -120,6 +121,7 @@ def _told_mean(
     statistic = plan.statistic()
     if statistic is None or plan.mean is None:
         return None
+    check_aggregate(scores)
     charge = account.charge_whole(MEAN, plan.mean, f"{MEAN} {inputs}")
     return float(statistic.release(finite_values(scores), charge.key, charge.nonces[0])[0])
 

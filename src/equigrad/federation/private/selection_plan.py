@@ -23,10 +23,12 @@ from equigrad.privacy.clipping import Flat
 from equigrad.privacy.noise import FAST_FORM, ROUNDED_FORM
 from equigrad.valuation import PrivateSteps, Scorer, ScoreSet, make_scorer
 from equigrad.valuation.release import Mean
+from equigrad.valuation.release.aggregate import check_aggregate
 from equigrad.valuation.select import SELECTORS, Selector, make_selector
 
 __all__ = [
     "SelectionPlan",
+    "check_mean",
     "check_together",
     "chosen_scorer",
     "chosen_selector",
@@ -225,8 +227,38 @@ def check_together(settings: SelectionConfig, n_classes: int | None, n_records: 
     ConfigError
         With the selector's own words.
     """
+    check_mean(settings)
+    blank = _blank(chosen_scorer(settings))
+    try:
+        chosen_selector(settings, n_classes, n_records).check(blank)
+    except EquigradError as error:
+        raise ConfigError(str(error)) from error
+
+
+def check_mean(settings: SelectionConfig) -> None:
+    """Refuse to tell a mean of scores that one record moves further than the mean is charged for.
+
+    Raises
+    ------
+    ConfigError
+        If a mean is told of scores that depend on other records than their own, or are estimates.
+    """
+    if settings.mean_mu is None:
+        return
     scorer = chosen_scorer(settings)
-    blank = ScoreSet(
+    try:
+        check_aggregate(_blank(scorer))
+    except EquigradError as error:
+        raise ConfigError(
+            f"Expected a scorer whose mean can be told, got {scorer.label!r} with mean_mu: one "
+            "record would move the mean further than it is charged for, or its scores bound "
+            "nothing. Leave mean_mu and mean_range out, or take loss-mean or aum."
+        ) from error
+
+
+def _blank(scorer: Scorer) -> ScoreSet:
+    """Return one made-up score, with all that is known of the scorer's beforehand."""
+    return ScoreSet(
         values=np.zeros(1),
         scorer=scorer.label,
         orientation=scorer.orientation,
@@ -234,10 +266,6 @@ def check_together(settings: SelectionConfig, n_classes: int | None, n_records: 
         origin="private",
         estimate=scorer.estimate,
     )
-    try:
-        chosen_selector(settings, n_classes, n_records).check(blank)
-    except EquigradError as error:
-        raise ConfigError(str(error)) from error
 
 
 def _mean(settings: SelectionConfig, records: int, *, secure: bool) -> Mean | None:

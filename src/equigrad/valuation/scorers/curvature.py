@@ -85,11 +85,8 @@ class MeanHessian:
     def _losses(self, visit: Visit) -> Tensor:
         """Return a batch's losses with their history, all of them finite."""
         outputs = call_model(visit.model, visit.inputs)
-        try:
-            losses = record_losses(self._pass.loss(outputs, visit.labels), len(visit))
-        except IndexError:
-            _ = visit.own  # says which label is no class
-            raise
+        visit.check_labels(outputs)
+        losses = record_losses(self._pass.loss(outputs, visit.labels), len(visit))
         visit.finite("losses", losses)
         return losses
 

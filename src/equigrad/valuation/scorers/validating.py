@@ -25,11 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equigrad.errors import NonFiniteScoreError
 from equigrad.gradients import PerSamplePass
 from equigrad.valuation.base import State, StreamedScorer
 from equigrad.valuation.context import ScoringContext
 from equigrad.valuation.scorers.averages import zeros
+from equigrad.valuation.scorers.pairs import validation_visits
 from equigrad.valuation.trajectory import Trajectory
 from equigrad.valuation.visit import Visit
 
@@ -96,14 +96,11 @@ def validation_batches(
 
     Raises
     ------
-    NonFiniteScoreError
-        That says it speaks of the validation set.
+    NonFiniteScoreError, DataError
+        That say they speak of the validation set.
     """
-    try:
-        for batch in context.visits(model_pass, index, rows=context.validation):
-            yield batch, batch.norms
-    except NonFiniteScoreError as error:
-        raise NonFiniteScoreError(f"In the validation set: {error}") from error
+    for batch in validation_visits(context, model_pass, index):
+        yield batch, batch.norms
 
 
 def _mean_gradient(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from equigrad.errors import ConfigError, DataError
+from equigrad.errors import ConfigError, DataError, PrivacyError
 from equigrad.privacy.accounting import SEEDED_MARK, PrivacyEvent
 from equigrad.privacy.accounting.relations import ADD_OR_REMOVE_ONE, REPLACE_ONE
 
@@ -85,7 +85,13 @@ class Selection:
 
         ``PrivateTrainer(..., **selection.training())``: ``neighbouring`` and ``stability``. An
         accountant that has no price for them refuses; nothing cheaper would be true.
+
+        Raises
+        ------
+        PrivacyError
+            If it was chosen without privacy.
         """
+        self._refuse_research()
         return {"neighbouring": self.neighbouring, "stability": self.stability}
 
     def charged(self, event: PrivacyEvent) -> PrivacyEvent:
@@ -93,9 +99,12 @@ class Selection:
 
         Raises
         ------
+        PrivacyError
+            If the records were chosen without privacy: nothing that is charged covers that.
         ConfigError
             If the event speaks of another relation or of groups already.
         """
+        self._refuse_research()
         if event.group_size > 1 or event.neighbouring != ADD_OR_REMOVE_ONE:
             raise ConfigError(
                 f"Expected the event of a training on all records ({ADD_OR_REMOVE_ONE}, no "
@@ -105,6 +114,8 @@ class Selection:
 
     def charge_in_words(self) -> str:
         """Return what the training is charged, for the reader."""
+        if not self.private:
+            return "nothing that would cover it: the records were chosen without privacy"
         if self.neighbouring == REPLACE_ONE:
             return "its replace-one cost: a record that joins can push another one out"
         if self.stability > 1:
@@ -134,6 +145,14 @@ class Selection:
             "private": self.private,
             "terms": list(TERMS),
         }
+
+    def _refuse_research(self) -> None:
+        if not self.private:
+            raise PrivacyError(
+                f"Expected a selection that a private training may use, got one by "
+                f"{self.selector!r} with private=False: no price covers what it shows of the "
+                "records. Select with private=True."
+            )
 
     def _own_warnings(self) -> list[str]:
         words = []
