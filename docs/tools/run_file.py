@@ -53,7 +53,7 @@ def _is_list(model: type[BaseModel], key: str) -> bool:
 def _table(model: type[BaseModel], keys: list[str]) -> str:
     schema = model.model_json_schema()
     rows = []
-    for key in keys:
+    for key in sorted(keys, key=lambda key: not model.model_fields[key].is_required()):
         spec = schema["properties"][key]
         cells = (f"`{key}`", _type(spec), _default(model, key), spec.get("description", ""))
         rows.append("| " + " | ".join(cells) + " |")

@@ -1,0 +1,288 @@
+"""The plan of a scoring: what is trained, with how much noise, and what all of it costs together.
+
+Nothing here looks at records: rates, steps and noise follow from public numbers, so that whatever
+does not fit is refused before anything is trained. Costs are never added up: each noise is the
+least with which *all* that is released, composed, keeps to the budget.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from scipy.optimize import brentq
+
+from equigrad.errors import BudgetExceededError, ConfigError
+from equigrad.privacy.account import PrivacyAccount
+from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_words
+from equigrad.privacy.accounting import PrivacyEvent, epsilon
+from equigrad.privacy.accounting.accountant import COARSE, FINE
+from equigrad.steward.config import ScoreSettings
+
+__all__ = [
+    "DEFAULT_RATE",
+    "DEFAULT_STEPS",
+    "Plan",
+    "Schedule",
+    "least_noise",
+    "planned",
+    "refuse_beyond_account",
+    "schedule",
+]
+
+DEFAULT_RATE: Final = 0.3
+"""Share of the records in one step: at equal epsilon few large steps score best."""
+DEFAULT_STEPS: Final = 100
+
+_TOLERANCE: Final = 5e-4  # in the logarithm of the noise multiplier
+_LEAST, _MOST = 2.0**-5, 2.0**20
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The public numbers of the trainings.
+
+    Attributes
+    ----------
+    records
+        n_public, the declared number of training records.
+    batch
+        L, the expected records of a step and divisor of every sum.
+    rate
+        q = L / n_public.
+    steps, scorer_steps
+        Steps of each arm, and of the scorer's model.
+    checkpoints
+        Steps after which a checkpoint of the scorer's model is kept, ascending.
+    """
+
+    records: int
+    batch: int
+    rate: float
+    steps: int
+    scorer_steps: int
+    checkpoints: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is charged, in full, before the first step.
+
+    Attributes
+    ----------
+    schedule
+        Rates and steps.
+    scorer
+        The training of the scorer's model; None if its model costs nothing.
+    selecting
+        What the selection releases beyond the model.
+    arms
+        Events of the trainings by arm, ``"selected"`` and ``"baseline"``; empty if none is trained.
+    release
+        The arm that leaves the owner (``"best"``: one of both), ``"scorer"`` without arms.
+    """
+
+    schedule: Schedule
+    scorer: PrivacyEvent | None
+    selecting: tuple[PrivacyEvent, ...]
+    arms: dict[str, PrivacyEvent]
+    release: str
+
+    def ledger(self, release: str | None = None) -> list[PrivacyEvent]:
+        """Return the events of what is released: by default of this plan's release."""
+        wanted = self.release if release is None else release
+        scoring = [] if self.scorer is None else [self.scorer]
+        if wanted == "baseline":
+            return [self.arms["baseline"]]
+        trained = {
+            "scorer": [],
+            "selected": ["selected"],
+            "best": ["selected", "baseline"],
+        }[wanted]
+        return [*scoring, *self.selecting, *(self.arms[name] for name in trained)]
+
+    def charges(self, part: str) -> bool:
+        """Return whether ``"scorer"``, ``"selected"`` or ``"baseline"`` is in the ledger."""
+        if part == "baseline":
+            return self.release in ("baseline", "best")
+        return self.release != "baseline" and (part == "scorer" or self.release != "scorer")
+
+
+def schedule(settings: ScoreSettings, n_records: int) -> Schedule:
+    """Return the public numbers of the trainings.
+
+    Raises
+    ------
+    ConfigError
+        If the expected batch is larger than the number of records.
+    """
+    privacy, training, scoring = settings.privacy, settings.training, settings.scoring
+    n = n_records if privacy.public_records is None else privacy.public_records
+    batch = privacy.expected_batch or max(1, round(DEFAULT_RATE * n))
+    if batch > n:
+        raise ConfigError(
+            "Expected privacy.expected_batch (--batch) of at most the number of training records, "
+            f"{n}, got {batch}. Take a smaller batch."
+        )
+    steps = training.steps or DEFAULT_STEPS
+    if training.epochs is not None:
+        steps = max(1, round(training.epochs * n / batch))
+    own = scoring.steps or steps
+    count = min(scoring.checkpoints, own)
+    kept = tuple(round((k + 1) * own / count) for k in range(count))
+    return Schedule(n, batch, batch / n, steps, own, kept)
+
+
+def planned(
+    settings: ScoreSettings,
+    numbers: Schedule,
+    template: PrivacyEvent,
+    selecting: Sequence[PrivacyEvent] = (),
+    selected: Callable[[PrivacyEvent], PrivacyEvent] = lambda event: event,
+) -> Plan:
+    """Return the plan: the noise of every training, so that what is released keeps to the budget.
+
+    Parameters
+    ----------
+    settings
+        What was asked for.
+    numbers
+        Rates and steps.
+    template
+        One step of a private training as these settings make it, with any noise.
+    selecting
+        What the selection releases beyond the models.
+    selected
+        Gives the event of a training on the selection from that of one on all records: its
+        relation and group size follow from the selection's stability.
+
+    Raises
+    ------
+    BudgetExceededError
+        If no noise keeps scoring, selecting and training within the budget.
+    """
+    privacy, choice = settings.privacy, settings.selection
+    if not settings.trains_privately:
+        return Plan(numbers, None, tuple(selecting), {}, "scorer")
+    target, delta = float(privacy.epsilon or 0.0), float(privacy.delta or 0.0)
+    private = settings.scoring.model_origin == "private"
+    scorer = replace(template, steps=numbers.scorer_steps, label=f"{settings.name}: scorer's model")
+    arm = replace(template, steps=numbers.steps)
+    arms = {
+        "selected": selected(replace(arm, label=f"{settings.name}: model of the selection")),
+        "baseline": replace(arm, label=f"{settings.name}: baseline"),
+    }
+
+    def noise(make: Callable[[float], list[PrivacyEvent]], limit: float, what: str) -> float:
+        return least_noise(make, limit, delta, accountant=privacy.accountant, what=what)
+
+    def louder(event: PrivacyEvent, sigma: float) -> PrivacyEvent:
+        return replace(event, noise_multiplier=sigma)
+
+    spent: list[PrivacyEvent] = list(selecting)
+    if private and not choice.train:
+        sigma = noise(lambda s: [louder(scorer, s), *selecting], target, "scoring and selecting")
+    elif private:
+        sigma = noise(lambda s: [louder(scorer, s)], choice.split * target, "scoring")
+    if private:
+        scorer = louder(scorer, sigma)
+        spent = [scorer, *selecting]
+    if not choice.train:
+        return Plan(numbers, scorer if private else None, tuple(selecting), {}, "scorer")
+    together = ["selected", "baseline"] if choice.release == "best" else ["selected"]
+    sigma = noise(
+        lambda s: [*spent, *(louder(arms[name], s) for name in together)],
+        target,
+        "scoring, selecting and training",
+    )
+    arms = {name: louder(event, sigma) for name, event in arms.items()}
+    if choice.release != "best":
+        whole = noise(lambda s: [louder(arms["baseline"], s)], target, "the baseline")
+        arms["baseline"] = louder(arms["baseline"], whole)
+    return Plan(numbers, scorer if private else None, tuple(selecting), arms, choice.release)
+
+
+def least_noise(
+    make: Callable[[float], list[PrivacyEvent]],
+    target: float,
+    delta: float,
+    *,
+    accountant: str,
+    what: str,
+) -> float:
+    """Return the least noise multiplier with which ``make(sigma)``, composed, costs ``target``.
+
+    Guarantee: the composition's epsilon at the fine discretisation is at most ``target``, and a
+    multiplier smaller by a thousandth would exceed it.
+
+    Raises
+    ------
+    BudgetExceededError
+        If no multiplier keeps to it: what is fixed costs too much already.
+    ConfigError
+        If next to no noise would do: records could be read off the result.
+    """
+
+    def over(log_sigma: float, width: float) -> float:
+        options: dict[str, Any] = {"accountant": accountant, "discretization": width}
+        cost = epsilon(make(math.exp(log_sigma)), delta, **options)
+        return min(cost - target, 1e9)
+
+    low, high = _bracket(lambda x: over(x, COARSE), target, what)
+    near = float(brentq(over, low, high, args=(COARSE,), xtol=_TOLERANCE))
+    best, reach = near, _TOLERANCE
+    while over(best, FINE) > 0.0:
+        best, reach = best + reach, reach * 2.0
+    below, reach = best - _TOLERANCE, _TOLERANCE
+    while over(below, FINE) <= 0.0:
+        best, below, reach = below, below - reach, reach * 2.0
+    while best - below > 2.0 * _TOLERANCE:
+        middle = 0.5 * (best + below)
+        best, below = (middle, below) if over(middle, FINE) <= 0.0 else (best, middle)
+    return math.exp(best)
+
+
+def _bracket(over: Callable[[float], float], target: float, what: str) -> tuple[float, float]:
+    """Return logarithms of multipliers, a factor of two apart, between which the cost is met."""
+    sigma = 1.0
+    if over(0.0) > 0.0:
+        while over(math.log(2.0 * sigma)) > 0.0:
+            sigma *= 2.0
+            if sigma > _MOST:
+                raise BudgetExceededError(
+                    f"Expected {what} within epsilon = {target:g}, got more by what is fixed "
+                    "already, whatever the noise. Raise --epsilon, lower --split, or choose a "
+                    "cheaper selection."
+                )
+        return math.log(sigma), math.log(2.0 * sigma)
+    while over(math.log(sigma / 2.0)) <= 0.0:
+        sigma /= 2.0
+        if sigma < _LEAST:
+            raise ConfigError(
+                f"Expected an epsilon that asks for noise, got {target:g} for {what}: next to none "
+                "would do, so records could be read off the result. Lower --epsilon or --delta."
+            )
+    return math.log(sigma / 2.0), math.log(sigma)
+
+
+def refuse_beyond_account(plan: Plan, account: PrivacyAccount | None) -> None:
+    """Refuse a plan whose ledger does not fit into what an account has left, all of it together.
+
+    Raises
+    ------
+    BudgetExceededError
+        Says what is spent, asked and left; nothing was charged.
+    """
+    if account is None:
+        return
+    committed = account.reserved()
+    for event in plan.ledger():
+        refuse_unless_fitting(
+            committed,
+            event,
+            f"{event.label}, {steps_in_words(event.steps)},",
+            owner=account.owner,
+            limit=(account.epsilon, account.delta),
+            accountant=account.accountant,
+        )
+        committed.append(event)
