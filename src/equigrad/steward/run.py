@@ -24,7 +24,7 @@ from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PairedTrainer, PrivateTrainer
 from equigrad.steward.budget import opened_account
 from equigrad.steward.config import TrainSettings, dump_toml, restore_settings
-from equigrad.steward.folder import is_training, trainer_path, undo
+from equigrad.steward.folder import is_training, refuse_taken, trainer_path, undo
 from equigrad.steward.locking import locked
 from equigrad.steward.measure import every_so_many, measure, metrics_of
 from equigrad.steward.progress import Silent, TrainListener
@@ -68,7 +68,7 @@ def start(
         If the folder is in use or cannot be written.
     """
     place = RunFolder(folder)
-    new = _refuse_taken(place)
+    new = refuse_taken(place)
     setup = prepare(settings)
     with opened_account(settings, setup.material.name) as account:
         place = RunFolder.create(place.path, dump_toml(settings), settings.model_dump())
@@ -289,17 +289,6 @@ class _Play:
             metrics_of(self.last["test"], groups.names),
             pair=(pair[0], pair[1]) if pair else None,
         ).to_json()
-
-
-def _refuse_taken(place: RunFolder) -> list[Path]:
-    """Refuse a folder in use before the work begins; return the folders there are not yet."""
-    if place.path.is_dir() and any(place.path.iterdir()):
-        raise RecordError(
-            f"Expected {place.path} to be new or empty, got a folder with files in it. "
-            "Continue that training with --resume, or choose another folder."
-        )
-    here = place.path.absolute()
-    return [folder for folder in (here, *here.parents) if not folder.exists()]
 
 
 def _kept(lines: list[Line], steps: int) -> list[Line]:

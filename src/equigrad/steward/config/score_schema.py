@@ -198,6 +198,11 @@ class TruthSettings(Section):
     flip_labels: OpenFraction | None = Field(
         None, description="Spoil this share of the training labels on purpose, by the seed."
     )
+    removal: bool = Field(
+        True,
+        description="Where wrong labels are known: train without protection with records removed "
+        "by score, to see what the order is worth; stays with the owner.",
+    )
 
     @model_validator(mode="after")
     def _one_truth(self) -> Self:

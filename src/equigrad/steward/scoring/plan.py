@@ -18,6 +18,7 @@ from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_wor
 from equigrad.privacy.accounting import PrivacyEvent, epsilon
 from equigrad.privacy.accounting.accountant import COARSE, FINE
 from equigrad.steward.config import ScoreSettings
+from equigrad.valuation import checkpoint_steps
 
 __all__ = [
     "DEFAULT_RATE",
@@ -88,24 +89,25 @@ class Plan:
     arms: dict[str, PrivacyEvent]
     release: str
 
-    def ledger(self, release: str | None = None) -> list[PrivacyEvent]:
-        """Return the events of what is released: by default of this plan's release."""
-        wanted = self.release if release is None else release
-        scoring = [] if self.scorer is None else [self.scorer]
-        if wanted == "baseline":
-            return [self.arms["baseline"]]
-        trained = {
-            "scorer": [],
-            "selected": ["selected"],
-            "best": ["selected", "baseline"],
-        }[wanted]
-        return [*scoring, *self.selecting, *(self.arms[name] for name in trained)]
+    def ledger(self) -> list[PrivacyEvent]:
+        """Return the events of what is released, all together within the budget."""
+        scorer = [self.scorer] if self.scorer is not None and self.charges("scorer") else []
+        selecting = self.selecting if self.charges("selecting") else ()
+        trained = [event for name, event in self.arms.items() if self.charges(name)]
+        return [*scorer, *selecting, *trained]
 
     def charges(self, part: str) -> bool:
-        """Return whether ``"scorer"``, ``"selected"`` or ``"baseline"`` is in the ledger."""
-        if part == "baseline":
-            return self.release in ("baseline", "best")
-        return self.release != "baseline" and (part == "scorer" or self.release != "scorer")
+        """Return whether a part is in the ledger.
+
+        The parts are ``"scorer"``, ``"selecting"``, ``"selected"`` and ``"baseline"``.
+        """
+        released = {
+            "scorer": {"scorer", "selecting"},
+            "selected": {"scorer", "selecting", "selected"},
+            "baseline": {"baseline"},
+            "best": {"scorer", "selecting", "selected", "baseline"},
+        }
+        return part in released[self.release]
 
 
 def schedule(settings: ScoreSettings, n_records: int) -> Schedule:
@@ -128,8 +130,7 @@ def schedule(settings: ScoreSettings, n_records: int) -> Schedule:
     if training.epochs is not None:
         steps = max(1, round(training.epochs * n / batch))
     own = scoring.steps or steps
-    count = min(scoring.checkpoints, own)
-    kept = tuple(round((k + 1) * own / count) for k in range(count))
+    kept = checkpoint_steps(own, scoring.checkpoints)
     return Schedule(n, batch, batch / n, steps, own, kept)
 
 
