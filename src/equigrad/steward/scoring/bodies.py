@@ -13,7 +13,6 @@ from equigrad.models import layer_sizes, parameter_names
 from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.steward.promise import statement_body
 from equigrad.steward.scoring.job import SCORER_WEIGHTS, Job
-from equigrad.steward.scoring.statement import score_statement
 from equigrad.steward.scoring.training import fresh_model
 
 __all__ = ["ledger_body", "local_start_body", "start_body"]
@@ -83,7 +82,7 @@ def local_start_body(job: Job, config_sha256: str) -> dict[str, Any]:
 
 def ledger_body(job: Job, events: list[PrivacyEvent]) -> dict[str, Any] | None:
     """Return the statement of released events as a record keeps it, None if there are none."""
-    statement = score_statement(events, job.settings)
+    statement = job.statement(events)
     return None if statement is None else statement_body(statement)
 
 

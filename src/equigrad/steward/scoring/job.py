@@ -5,7 +5,7 @@ that no training may use, budgets that do not suffice.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from torch import nn
 from equigrad._validate import known_options
 from equigrad.errors import ConfigError, TaintedScoresError
 from equigrad.federation.party.spec import Records
+from equigrad.federation.record.canonical import canonical_json
 from equigrad.gradients import check_per_sample
 from equigrad.models import flatten, vector_sha256
-from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement
 from equigrad.privacy.clipping import CLIPPING_RULES, Flat, with_default_clip
 from equigrad.privacy.training.settings import made_rule
 from equigrad.steward.config import ScoreSettings
@@ -33,6 +34,7 @@ from equigrad.steward.scoring.choosing import (
 )
 from equigrad.steward.scoring.material import Scored, prepare_scored, public_records
 from equigrad.steward.scoring.plan import Plan, Schedule, planned, schedule
+from equigrad.steward.scoring.statement import score_statement
 from equigrad.steward.scoring.states import given_states
 from equigrad.steward.scoring.training import Training, fresh_model
 from equigrad.valuation import Local, PrivateSteps, Scorer, ScoringContext, Trajectory
@@ -86,6 +88,14 @@ class Job:
     validation: Records | None
     initial_sha256: str
     warnings: tuple[str, ...]
+    _stated: dict[str, PrivacyStatement | None] = field(default_factory=dict)
+
+    def statement(self, events: list[PrivacyEvent]) -> PrivacyStatement | None:
+        """Return what released ``events`` promise, None if there are none."""
+        key = canonical_json([event.to_json() for event in events])
+        if key not in self._stated:  # pricing takes the better part of a second
+            self._stated[key] = score_statement(events, self.settings)
+        return self._stated[key]
 
     @property
     def material(self) -> Material:

@@ -8,14 +8,14 @@ least with which *all* that is released, composed, keeps to the budget.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from scipy.optimize import brentq
 
 from equigrad.errors import BudgetExceededError, ConfigError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_words
-from equigrad.privacy.accounting import PrivacyEvent, epsilon
+from equigrad.privacy.accounting import Accountant, PrivacyEvent
 from equigrad.privacy.accounting.accountant import COARSE, FINE
 from equigrad.steward.config import ScoreSettings
 from equigrad.valuation import checkpoint_steps
@@ -174,47 +174,56 @@ def planned(
         "baseline": replace(arm, label=f"{settings.name}: baseline"),
     }
 
-    def noise(make: Callable[[float], list[PrivacyEvent]], limit: float, what: str) -> float:
-        return least_noise(make, limit, delta, accountant=privacy.accountant, what=what)
-
-    def louder(event: PrivacyEvent, sigma: float) -> PrivacyEvent:
-        return replace(event, noise_multiplier=sigma)
+    def noise(
+        spent: Sequence[PrivacyEvent], louder: Sequence[PrivacyEvent], limit: float, what: str
+    ) -> list[PrivacyEvent]:
+        return least_noise(
+            spent, louder, limit, delta, accountant=privacy.accountant, what=what
+        )
 
     spent: list[PrivacyEvent] = list(selecting)
     if private and not choice.train:
-        sigma = noise(lambda s: [louder(scorer, s), *selecting], target, "scoring and selecting")
+        [scorer] = noise(selecting, [scorer], target, "scoring and selecting")
     elif private:
-        sigma = noise(lambda s: [louder(scorer, s)], choice.split * target, "scoring")
+        [scorer] = noise([], [scorer], choice.split * target, "scoring")
     if private:
-        scorer = louder(scorer, sigma)
         spent = [scorer, *selecting]
     if not choice.train:
         return Plan(numbers, scorer if private else None, tuple(selecting), {}, "scorer")
     together = ["selected", "baseline"] if choice.release == "best" else ["selected"]
-    sigma = noise(
-        lambda s: [*spent, *(louder(arms[name], s) for name in together)],
-        target,
-        "scoring, selecting and training",
+    every = "scoring, selecting and training"
+    arms |= zip(
+        together, noise(spent, [arms[name] for name in together], target, every), strict=True
     )
-    arms = {name: louder(event, sigma) for name, event in arms.items()}
     if choice.release != "best":
-        whole = noise(lambda s: [louder(arms["baseline"], s)], target, "the baseline")
-        arms["baseline"] = louder(arms["baseline"], whole)
+        [arms["baseline"]] = noise([], [arms["baseline"]], target, "the baseline")
     return Plan(numbers, scorer if private else None, tuple(selecting), arms, choice.release)
 
 
 def least_noise(
-    make: Callable[[float], list[PrivacyEvent]],
+    spent: Sequence[PrivacyEvent],
+    louder: Sequence[PrivacyEvent],
     target: float,
     delta: float,
     *,
     accountant: str,
     what: str,
-) -> float:
-    """Return the least noise multiplier with which ``make(sigma)``, composed, costs ``target``.
+) -> list[PrivacyEvent]:
+    """Return ``louder`` with the least noise with which all events, composed, cost ``target``.
 
-    Guarantee: the composition's epsilon at the fine discretisation is at most ``target``, and a
-    multiplier smaller by a thousandth would exceed it.
+    All of ``louder`` get one noise multiplier. Guarantee: the composition's epsilon at the fine
+    discretisation is at most ``target``, and a multiplier smaller by a thousandth would exceed it.
+
+    Parameters
+    ----------
+    spent
+        Events whose noise is fixed.
+    louder
+        Events whose noise is found.
+    target, delta, accountant
+        What all of them together may cost, and how that is computed.
+    what
+        All of them in words, for the message.
 
     Raises
     ------
@@ -223,11 +232,16 @@ def least_noise(
     ConfigError
         If next to no noise would do: records could be read off the result.
     """
+    base = {
+        width: Accountant(spent, accountant=accountant, discretization=width)
+        for width in (COARSE, FINE)
+    }
 
     def over(log_sigma: float, width: float) -> float:
-        options: dict[str, Any] = {"accountant": accountant, "discretization": width}
-        cost = epsilon(make(math.exp(log_sigma)), delta, **options)
-        return min(cost - target, 1e9)
+        made = base[width]
+        for event in louder:
+            made = made.with_event(replace(event, noise_multiplier=math.exp(log_sigma)))
+        return min(made.epsilon(delta) - target, 1e9)
 
     low, high = _bracket(lambda x: over(x, COARSE), target, what)
     near = float(brentq(over, low, high, args=(COARSE,), xtol=_TOLERANCE))
@@ -240,7 +254,7 @@ def least_noise(
     while best - below > 2.0 * _TOLERANCE:
         middle = 0.5 * (best + below)
         best, below = (middle, below) if over(middle, FINE) <= 0.0 else (best, middle)
-    return math.exp(best)
+    return [replace(event, noise_multiplier=math.exp(best)) for event in louder]
 
 
 def _bracket(over: Callable[[float], float], target: float, what: str) -> tuple[float, float]:

@@ -77,7 +77,7 @@ class Training:
         """
         privacy = self.settings.privacy
         with collected([]), in_words_of_settings():
-            return PrivateTrainer(
+            trainer = PrivateTrainer(
                 **self._given(),
                 rule=privacy.rule,
                 rule_options=with_default_clip(privacy.rule, privacy.options),
@@ -93,7 +93,10 @@ class Training:
                 account=account,
                 account_label=self.event.label,
                 test_seed=self._test_seed,
+                neighbouring=self.event.neighbouring,
+                stability=self.event.group_size,
             )
+        return trainer
 
     def go_on(self, folder: Path, account: PrivacyAccount | None) -> PrivateTrainer:
         """Return the trainer that was saved in ``folder``, charged as before."""
