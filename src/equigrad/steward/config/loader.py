@@ -162,9 +162,7 @@ def _absolute(settings: Placed, folder: Path) -> Placed:
             "test": _at(folder, settings.data.test),
         }
     )
-    privacy = settings.privacy.model_copy(
-        update={"account": _at(folder, settings.privacy.account)}
-    )
+    privacy = settings.privacy.model_copy(update={"account": _at(folder, settings.privacy.account)})
     return settings.model_copy(update={"data": data, "privacy": privacy})
 
 

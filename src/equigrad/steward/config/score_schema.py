@@ -66,7 +66,9 @@ class ScoringSettings(Section):
     scorers: list[str] = Field(
         [], description="Scorers by name (`equigrad strategies scorer`); default: loss-mean, aum."
     )
-    options: Options = Field({}, description="Options by scorer, e.g. { vog = { stage = 'late' } }.")
+    options: Options = Field(
+        {}, description="Options by scorer, e.g. { vog = { stage = 'late' } }."
+    )
     checkpoints: int = Field(20, ge=1, description="Checkpoints of the scorer's model to keep.")
     origin: Literal["private", "public"] = Field(
         "private",
@@ -174,12 +176,12 @@ class SelectionSettings(Section):
     @model_validator(mode="after")
     def _needs_rule(self) -> Self:
         if self.rule is None:
-            for key, usual in (("train", False), ("scorer", None), ("options", {})):
-                if getattr(self, key) != usual:
+            for key in ("train", "scorer", "options"):
+                if getattr(self, key):
                     raise ValueError(f"expected `rule` (--select) beside `{key}`, got none")
         if not self.train:
-            for key, usual in (("release", "selected"), ("repeats", 1), ("split", 0.5)):
-                if getattr(self, key) != usual:
+            for key in ("release", "repeats", "split"):
+                if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(f"expected `train` beside `{key}`, got none")
         return self
 

@@ -45,7 +45,7 @@ def start_body(job: Job, config_sha256: str) -> dict[str, Any]:
         },
         "scoring": {
             "origin": settings.scoring.model_origin,
-            "scorers": [scorer.describe() for scorer in job.scorers],
+            "scorers": [{"label": one.label, **one.describe()} for one in job.scorers],
             "steps": numbers.scorer_steps,
             "checkpoints": list(numbers.checkpoints),
         },

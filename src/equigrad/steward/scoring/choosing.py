@@ -12,7 +12,7 @@ from equigrad.steward.scoring.plan import Schedule
 from equigrad.valuation import Scorer, ScoreSet, ScoringContext, make_scorer
 from equigrad.valuation.select import SELECTORS, Selector, make_selector, public_k
 
-__all__ = ["blank_scores", "chosen_selector", "chosen_scorers", "choosing_label"]
+__all__ = ["blank_scores", "choosing_label", "chosen_scorers", "chosen_selector"]
 
 
 def chosen_scorers(settings: ScoreSettings) -> list[Scorer]:

@@ -112,10 +112,11 @@ def compared(
         drawn[start : start + count] = np.einsum("br,rm,bm->b", rounds, gaps, times, optimize=True)
     drawn /= repeats * m
     low, high = np.quantile(drawn, [0.025, 0.975])
+    ours, theirs = (float(np.mean(arm.mean(axis=1))) for arm in (selected, baseline))
     return Comparison(
-        float(selected.mean()),
-        float(baseline.mean()),
-        float(gaps.mean()),
+        ours,
+        theirs,
+        ours - theirs,
         float(low),
         float(high),
         m,

@@ -28,9 +28,9 @@ from equigrad.steward.material import Material
 from equigrad.steward.promise import delta_warnings
 from equigrad.steward.scoring.choosing import (
     blank_scores,
+    choosing_label,
     chosen_scorers,
     chosen_selector,
-    choosing_label,
 )
 from equigrad.steward.scoring.material import Scored, prepare_scored, public_records
 from equigrad.steward.scoring.plan import Plan, Schedule, planned, schedule
@@ -227,9 +227,7 @@ def _refuse_tainted_choice(settings: ScoreSettings) -> None:
         )
 
 
-def _others(
-    settings: ScoreSettings, material: Material
-) -> tuple[Records | None, Records | None]:
+def _others(settings: ScoreSettings, material: Material) -> tuple[Records | None, Records | None]:
     """Return public records for the scorer's model, and validation records."""
     scoring = settings.scoring
     public = validation = None

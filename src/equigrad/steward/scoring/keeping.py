@@ -65,8 +65,8 @@ def selection_body(job: Job, selection: Selection) -> dict[str, Any]:
     """Return the owner's line of a selection: everything, the number of records kept included."""
     material = job.material
     rates = {"class": _rates(selection.kept, material.dataset.labels, material.classes)}
-    if material.groups is not None:
-        groups = material.groups
+    groups, of_label = material.groups, ("label", job.settings.data.label)
+    if groups is not None and groups.attribute not in of_label:
         rates[groups.attribute] = _rates(selection.kept, groups.train.numpy(), groups.names)
     told = [text for text in selection.warnings if not text.startswith(_TO_NOBODY)]
     told += [text for found in rates.values() for text in found.warnings]

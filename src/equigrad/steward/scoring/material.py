@@ -121,9 +121,7 @@ def _file_values(path: Path) -> npt.NDArray[Any]:
     return class_values(frame.iloc[:, 0])
 
 
-def _wrong(
-    values: npt.NDArray[Any], material: Material, where: str
-) -> npt.NDArray[np.bool_]:
+def _wrong(values: npt.NDArray[Any], material: Material, where: str) -> npt.NDArray[np.bool_]:
     """Return which labels are wrong, from true labels or a mask of wrong ones."""
     n = len(material.train)
     if values.shape != (n,):

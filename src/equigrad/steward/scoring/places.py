@@ -39,10 +39,12 @@ class ScorePlaces:
 
     def make(self) -> None:
         """Make the owner's part, with the notice in it; what is there already stays."""
-        for folder in (self.local, self.work, self.checkpoints, self.models, self.plots):
-            with writing(folder):
-                folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
+        _make(self.local, self.work, self.checkpoints, self.models)
         write_private(self.local / "NOTICE.txt", NOTICE)
+
+    def make_report(self) -> None:
+        """Make the folders of the report."""
+        _make(self.local, self.plots)
 
     @property
     def record(self) -> Path:
@@ -96,6 +98,12 @@ class ScorePlaces:
     def drop_work(self) -> None:
         """Remove what a finished scoring needs no more, keys included."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _make(*folders: Path) -> None:
+    for folder in folders:
+        with writing(folder):
+            folder.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
 
 
 def write_private(path: Path, data: bytes | str) -> None:

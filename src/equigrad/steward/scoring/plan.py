@@ -177,9 +177,7 @@ def planned(
     def noise(
         spent: Sequence[PrivacyEvent], louder: Sequence[PrivacyEvent], limit: float, what: str
     ) -> list[PrivacyEvent]:
-        return least_noise(
-            spent, louder, limit, delta, accountant=privacy.accountant, what=what
-        )
+        return least_noise(spent, louder, limit, delta, accountant=privacy.accountant, what=what)
 
     spent: list[PrivacyEvent] = list(selecting)
     if private and not choice.train:

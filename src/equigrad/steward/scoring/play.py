@@ -19,6 +19,7 @@ from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PrivateTrainer
 from equigrad.steward.measure import measure
 from equigrad.steward.scoring.comparing import correct_on
+from equigrad.steward.scoring.examples import write_examples
 from equigrad.steward.scoring.job import Job
 from equigrad.steward.scoring.keeping import chosen_by, selection_body
 from equigrad.steward.scoring.places import ScorePlaces, write_private
@@ -117,14 +118,14 @@ class Play:
         body = self._line("scores")
         if body:
             frame = read_table(self.places)
-            return {
-                label: self._read(label, one, frame) for label, one in body["scorers"].items()
-            }
+            labels = [scorer.label for scorer in self.job.scorers]  # a record sorts its keys
+            return {label: self._read(label, body["scorers"][label], frame) for label in labels}
         trajectory = self.job.trajectory(kept_states(self.job, self.places))
         folder = self.places.training("sweep")
         scores = scored_by_all(self.job, trajectory, folder, self.listener)
         sets = list(scores.values())
         write_table(self.places, self.job.scored, sets)
+        write_examples(self.places, self.job.scored, sets)
         wrong = self.job.scored.wrong
         sound = wrong is not None and wrong.any() and not wrong.all()
         self._write(
@@ -153,9 +154,7 @@ class Play:
         public = self.job.settings.scoring.public_validation
         return restored(body, values, public_validation=public)
 
-    def _selection(
-        self, scores: list[ScoreSet], chosen: ScoreSet
-    ) -> npt.NDArray[np.bool_] | None:
+    def _selection(self, scores: list[ScoreSet], chosen: ScoreSet) -> npt.NDArray[np.bool_] | None:
         """Choose records, or read which were chosen."""
         if self.job.selector is None:
             return None

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
 from equigrad.steward.config import ScoreSettings
 
-__all__ = ["NOTHING_LEAVES", "score_statement"]
+__all__ = ["nothing_leaves", "score_statement"]
 
-NOTHING_LEAVES = (
-    "Nothing leaves the owner of the records and no budget is spent: the scorer's model is {of}, "
-    "and the scores stay in the part local/ of the folder."
-)
+_TRAINED = {
+    "public": "the scorer's model saw public records only",
+    "unprotected": "the scorer's model was trained without privacy, so its scores are tainted",
+    "private": "the scorer's model stays with its owner",
+}
 
 _NOT_COVERED = (
     "everything in the part local/ of the folder: scores, the reliability flag, the selection and "
@@ -21,6 +22,14 @@ _NOT_COVERED = (
     "the number of training records and the names of classes and groups, which are taken for "
     "public",
 )
+
+
+def nothing_leaves(origin: str) -> str:
+    """Return what stands in place of a statement where nothing leaves the owner."""
+    return (
+        f"Nothing leaves the owner of the records and no budget is spent: {_TRAINED[origin]}, and "
+        "the scores stay in the part local/ of the folder."
+    )
 
 
 def score_statement(

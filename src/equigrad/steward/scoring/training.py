@@ -77,7 +77,7 @@ class Training:
         """
         privacy = self.settings.privacy
         with collected([]), in_words_of_settings():
-            trainer = PrivateTrainer(
+            return PrivateTrainer(
                 **self._given(),
                 rule=privacy.rule,
                 rule_options=with_default_clip(privacy.rule, privacy.options),
@@ -96,7 +96,6 @@ class Training:
                 neighbouring=self.event.neighbouring,
                 stability=self.event.group_size,
             )
-        return trainer
 
     def go_on(self, folder: Path, account: PrivacyAccount | None) -> PrivateTrainer:
         """Return the trainer that was saved in ``folder``, charged as before."""
@@ -244,7 +243,7 @@ def _refuse_beyond_plan(charged: int, total: int) -> None:
     """Refuse to go on with a training whose steps had to be charged again."""
     if charged > total:
         raise BudgetExceededError(
-            f"Expected at most {total} steps charged for this training, as its budget has them, got "
+            f"Expected at most {total} steps charged for this training, as planned, got "
             f"{charged}: steps made before it was stopped could not be repeated (its key, its "
             "records or the machine are not the same). Nothing was released; start a new scoring."
         )
