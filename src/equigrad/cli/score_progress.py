@@ -141,5 +141,6 @@ def headline(start: Mapping[str, Any]) -> str:
     arms = ", then both arms" if chosen is not None and chosen["trained"] else ""
     return (
         f"scoring: {data['records']} records of {data['name']} by {names}, model "
-        f"{model['factory']} with {model['parameters']} parameters ({scoring['origin']}){then}{arms}"
+        f"{model['factory']} with {model['parameters']} parameters ({scoring['origin']})"
+        f"{then}{arms}"
     )

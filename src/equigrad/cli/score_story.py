@@ -116,8 +116,8 @@ def _selection(story: "ScoreStory") -> None:
         return
     chosen = body["selection"]
     note(
-        f"Selection by {chosen['selector']}: {body['kept']} of {body['records']} records kept; tell "
-        f"nobody. A training on it is charged {chosen['training_is_charged']}."
+        f"Selection by {chosen['selector']}: {body['kept']} of {body['records']} records kept; "
+        f"tell nobody. A training on it is charged {chosen['training_is_charged']}."
     )
     for name, rates in body["rates"].items():
         told = ", ".join(

@@ -12,7 +12,7 @@ from pathlib import Path
 from equigrad.errors import RecordError
 from equigrad.federation.record.folder import RunFolder
 
-__all__ = ["is_scoring", "is_training", "refuse_taken", "trainer_path", "undo"]
+__all__ = ["drop_checkpoint", "is_scoring", "is_training", "refuse_taken", "trainer_path", "undo"]
 
 
 def is_training(folder: Path | str) -> bool:
@@ -58,6 +58,15 @@ def trainer_path(place: RunFolder) -> Path:
     Its part ``private/`` holds the noise key while the training lasts.
     """
     return place.checkpoint
+
+
+def drop_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint of a training that has ended, its name for the latest state first.
+
+    Killed halfway, this leaves a folder that nobody takes for one to go on from.
+    """
+    (folder / "LATEST").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def undo(place: RunFolder, new: Sequence[Path]) -> None:

@@ -5,7 +5,6 @@ behind. Neighbours: :mod:`equigrad.steward.setup` (what is trained) and
 :mod:`equigrad.steward.verify` (what can be checked afterwards).
 """
 
-import shutil
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PairedTrainer, PrivateTrainer
 from equigrad.steward.budget import opened_account
 from equigrad.steward.config import TrainSettings, dump_toml, restore_settings
-from equigrad.steward.folder import is_training, refuse_taken, trainer_path, undo
+from equigrad.steward.folder import drop_checkpoint, is_training, refuse_taken, trainer_path, undo
 from equigrad.steward.locking import locked
 from equigrad.steward.measure import every_so_many, measure, metrics_of
 from equigrad.steward.progress import Silent, TrainListener
@@ -304,7 +303,7 @@ def _kept(lines: list[Line], steps: int) -> list[Line]:
 
 def _tidied(place: RunFolder, listener: TrainListener, *, report: bool) -> Path:
     """Remove the checkpoint, and with it the key and the twin; write the report."""
-    shutil.rmtree(trainer_path(place), ignore_errors=True)
+    drop_checkpoint(trainer_path(place))
     if report:
         write_report(place)
     listener.finished(place.path)

@@ -131,9 +131,9 @@ class ScoringSettings(Section):
             raise ValueError(
                 f"expected `options` of scorers among {', '.join(self.names)}, got {unknown[0]!r}"
             )
-        for name, options in self.options.items():
-            if not isinstance(options, dict):
-                raise ValueError(f"expected a table of options of {name}, got {options!r}")
+        odd = [name for name, options in self.options.items() if not isinstance(options, dict)]
+        if odd:
+            raise ValueError(f"expected a table of options of {odd[0]}, got a plain value")
         return self
 
     @property

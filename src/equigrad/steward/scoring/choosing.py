@@ -1,4 +1,4 @@
-"""From settings to scorers and a selector, checked against each other before anything is trained."""
+"""From settings to scorers and a selector, before anything is trained."""
 
 import inspect
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the order of the scores is worth: models trained with records removed, for the owner only."""
+"""What the order of the scores is worth: models with records removed, for the owner only."""
 
 from typing import Any
 

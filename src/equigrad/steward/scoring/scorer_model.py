@@ -1,12 +1,12 @@
 """The first stage: the scorer's model and its checkpoints, trained or given."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from equigrad.federation.record.canonical import sha256_file
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PrivateTrainer
+from equigrad.steward.folder import drop_checkpoint
 from equigrad.steward.scoring.job import Job
 from equigrad.steward.scoring.places import ScorePlaces
 from equigrad.steward.scoring.progress import ScoreListener
@@ -101,4 +101,4 @@ def end_training(
         trainer = training.go_on(folder, account)
     if trainer is not None:
         trainer.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    drop_checkpoint(folder)
