@@ -172,7 +172,7 @@ def test_a_killed_selection_is_charged_once_and_chooses_the_same(tmp_path, monke
     assert (kept[0] == kept[1]).all()
     assert not key.exists()
     events, spent = charged(path)
-    assert [steps for _, steps in events] == [6, 1, 6]
+    assert sorted(steps for _, steps in events) == [1, 6, 6]
     assert 0.98 * 5 <= spent <= 5
 
 

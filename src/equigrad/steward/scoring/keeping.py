@@ -18,6 +18,7 @@ from equigrad.steward.scoring.job import Job
 from equigrad.steward.scoring.places import write_private
 from equigrad.steward.scoring.table import scores_digest
 from equigrad.valuation import ScoreSet
+from equigrad.valuation.release import Slots
 from equigrad.valuation.select import KeepRates, Selection, keep_rates
 
 __all__ = ["chosen_by", "selection_body"]
@@ -27,8 +28,11 @@ _TO_NOBODY = "Charged to no account"
 
 @dataclass(frozen=True)
 class _Coins:
+    """A selection's key, its name in an account, and whether it was begun before."""
+
     key: NoiseKey
     name: str
+    again: bool
 
 
 def chosen_by(
@@ -58,7 +62,9 @@ def chosen_by(
         charged = {entry.label for entry in account.entries()}
         if coins.name not in charged:
             account.charge(event, label=coins.name)
-    return job.selector.select(scores, key=coins.key, account="none")
+    return job.selector.select(
+        scores, key=coins.key, account="none", slots=_slots(job), again=coins.again
+    )
 
 
 def selection_body(job: Job, selection: Selection) -> dict[str, Any]:
@@ -82,14 +88,21 @@ def selection_body(job: Job, selection: Selection) -> dict[str, Any]:
 
 def _coins(job: Job, key_file: Path) -> _Coins:
     """Return the selection's key: that of the file, or a new one that is put there first."""
+    again = key_file.exists()
     if job.seeded:
         key = NoiseKey.test(stream_seed(job.settings.seed, "rehearsal of the selection") >> 1)
-    elif key_file.exists():
+    elif again:
         key = NoiseKey.from_bytes(key_file.read_bytes())
     else:
         key = NoiseKey.secret()
         write_private(key_file, key.to_bytes())
-    return _Coins(key, f"{job.settings.name}: selection {key.fingerprint[:16]}")
+    return _Coins(key, f"{job.settings.name}: selection {key.fingerprint[:16]}", again)
+
+
+def _slots(job: Job) -> Slots | None:
+    """Return the public slots of the records, where more than there are records were declared."""
+    records, declared = len(job.material.train), job.numbers.records
+    return None if declared < records else Slots(declared, np.arange(records))
 
 
 def _rates(
