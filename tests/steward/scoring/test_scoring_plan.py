@@ -11,6 +11,8 @@ from equigrad.privacy.accounting import PrivacyEvent, epsilon, pure_release
 from equigrad.steward.scoring.plan import planned, refuse_beyond_account, schedule
 
 DELTA = 1e-5
+QUICK = {"epsilon": 3.0, "steps": 10, "batch": 1000, "split": 0.5, "scorer_steps": 5}
+"""All records in every step: priced at once."""
 PRESETS = [
     {"epsilon": 1.0, "steps": 100, "batch": 300, "split": 0.5, "scorer_steps": None},
     {"epsilon": 3.0, "steps": 60, "batch": 100, "split": 0.5, "scorer_steps": 40},
@@ -40,8 +42,8 @@ def made(preset, release="selected", selecting=(), selected=lambda event: event,
 
 
 def second_opinion(events):
-    """Compose in dp-accounting's own accountant, which our code does not use, and finer."""
-    accountant = PLDAccountant(value_discretization_interval=5e-5)
+    """Compose in dp-accounting's own accountant, which our code does not use, and coarser."""
+    accountant = PLDAccountant(value_discretization_interval=2e-4)
     for event in events:
         one = dpa.PoissonSampledDpEvent(
             event.sampling_rate, dpa.GaussianDpEvent(event.noise_multiplier)
@@ -50,6 +52,7 @@ def second_opinion(events):
     return accountant.get_epsilon(DELTA)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_everything_released_costs_epsilon_and_a_second_accountant_agrees(preset):
     plan = made(preset)
@@ -71,7 +74,7 @@ def test_everything_released_costs_epsilon_and_a_second_accountant_agrees(preset
 
 
 def test_the_released_arm_decides_what_the_ledger_holds():
-    preset = {**PRESETS[2], "steps": 10, "scorer_steps": 5}
+    preset = {**QUICK, "epsilon": 8.0}
     baseline = made(preset, release="baseline")
     assert baseline.ledger() == [baseline.arms["baseline"]]
     assert not baseline.charges("scorer")
@@ -84,7 +87,7 @@ def test_the_released_arm_decides_what_the_ledger_holds():
 
 
 def test_a_selection_that_releases_or_replaces_is_paid_for():
-    preset = {**PRESETS[1], "steps": 10, "scorer_steps": 5}
+    preset = QUICK
     plain = made(preset)
     quantile = pure_release("quantile", epsilon=0.3)
     paid = made(preset, selecting=[quantile])
@@ -102,7 +105,7 @@ def test_a_selection_that_releases_or_replaces_is_paid_for():
 
 
 def test_scoring_alone_costs_the_whole_budget():
-    preset = PRESETS[2]
+    preset = {**QUICK, "epsilon": 8.0}
     plan = made(preset, **{"selection.train": False, "selection.split": 0.5})
     assert plan.ledger() == [plan.scorer]
     assert 0.98 * 8 <= epsilon(plan.ledger(), DELTA) <= 8
@@ -111,13 +114,13 @@ def test_scoring_alone_costs_the_whole_budget():
 
 def test_what_cannot_fit_is_refused():
     with pytest.raises(BudgetExceededError, match="by what is fixed already"):
-        made(PRESETS[0], selecting=[pure_release("quantile", epsilon=2.0)])
+        made(QUICK, selecting=[pure_release("quantile", epsilon=4.0)])
     with pytest.raises(ConfigError, match="asks for noise"):
-        made({**PRESETS[0], "epsilon": 4000.0})
+        made({**QUICK, "epsilon": 4000.0})
 
 
 def test_a_plan_that_an_account_cannot_pay_is_refused_whole(tmp_path):
-    plan = made({**PRESETS[1], "steps": 10, "scorer_steps": 5})
+    plan = made(QUICK)
     path = tmp_path / "account.sqlite"
     with PrivacyAccount.open(path, owner="me", epsilon=2.0, delta=DELTA) as account:
         before = account.head()
