@@ -116,7 +116,7 @@ def test_what_cannot_fit_is_refused():
     with pytest.raises(BudgetExceededError, match="by what is fixed already"):
         made(QUICK, selecting=[pure_release("quantile", epsilon=4.0)])
     with pytest.raises(ConfigError, match="asks for noise"):
-        made({**QUICK, "epsilon": 4000.0})
+        made({**QUICK, "epsilon": 4000.0}, **{"selection.train": False})
 
 
 def test_a_plan_that_an_account_cannot_pay_is_refused_whole(tmp_path):
