@@ -48,7 +48,7 @@ def columns(records: RawRecords, spec: TableSpec, path: Path) -> None:
     """Refuse missing columns, missing or impossible values, and columns used for two things."""
     frame = records.frame
     several = {
-        "kept": spec.keep,
+        "kept": [name for name in spec.keep if name != spec.party],
         "sensitive": spec.sensitive,
         "categorical": spec.categorical,
         "drop": spec.drop,

@@ -119,7 +119,7 @@ def naive(selected, baseline, generator, draws=3000):
     gaps = []
     for _ in range(draws):
         rows, at = generator.integers(repeats, size=repeats), generator.integers(m, size=m)
-        gaps.append((selected[rows][:, at].mean() - baseline[rows][:, at].mean()))
+        gaps.append(selected[rows][:, at].mean() - baseline[rows][:, at].mean())
     return np.quantile(gaps, [0.025, 0.975])
 
 

@@ -185,7 +185,7 @@ def test_other_data_or_settings_are_noticed(tmp_path, monkeypatch):
     changed = json.loads(config.read_text())
     changed["truth"]["flip_labels"] = 0.2
     config.write_text(json.dumps(changed, sort_keys=True, separators=(",", ":")))
-    with pytest.raises(RecordError, match="data_sha256|config_sha256"):
+    with pytest.raises(RecordError, match=r"data_sha256|config_sha256"):
         resume_scoring(tmp_path / "run")
     assert record.read_bytes() == before
 
@@ -217,7 +217,7 @@ def test_a_lost_key_is_no_second_budget(tmp_path):
     with PrivacyAccount.open(path) as account:
         name = account.unfinished()[0]
         account.resume_run(name).destroy_key()
-    with pytest.raises(BudgetExceededError, match="planned|would"):
+    with pytest.raises(BudgetExceededError, match=r"planned|would"):
         resume_scoring(tmp_path / "run", report=False)
 
 

@@ -190,7 +190,8 @@ class TruthSettings(Section):
     """What is known of wrong labels, to see how well scores find them."""
 
     column: str | None = Field(
-        None, description="Column with true labels, or with a mask of wrong ones (own files)."
+        None,
+        description="Column with true labels, or with true/false for a wrong label (own files).",
     )
     file: str | None = Field(
         None,

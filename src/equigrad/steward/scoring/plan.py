@@ -5,19 +5,16 @@ does not fit is refused before anything is trained. Costs are never added up: ea
 least with which *all* that is released, composed, keeps to the budget.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from scipy.optimize import brentq
-
-from equigrad.errors import BudgetExceededError, ConfigError
+from equigrad.errors import ConfigError
 from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.account.pricing import refuse_unless_fitting, steps_in_words
-from equigrad.privacy.accounting import Accountant, PrivacyEvent
-from equigrad.privacy.accounting.accountant import COARSE, FINE
+from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.steward.config import ScoreSettings
+from equigrad.steward.scoring.noise import least_noise
 from equigrad.valuation import checkpoint_steps
 
 __all__ = [
@@ -25,7 +22,6 @@ __all__ = [
     "DEFAULT_STEPS",
     "Plan",
     "Schedule",
-    "least_noise",
     "planned",
     "refuse_beyond_account",
     "schedule",
@@ -34,9 +30,6 @@ __all__ = [
 DEFAULT_RATE: Final = 0.3
 """Share of the records in one step: at equal epsilon few large steps score best."""
 DEFAULT_STEPS: Final = 100
-
-_TOLERANCE: Final = 5e-4  # in the logarithm of the noise multiplier
-_LEAST, _MOST = 2.0**-5, 2.0**20
 
 
 @dataclass(frozen=True)
@@ -162,120 +155,54 @@ def planned(
     BudgetExceededError
         If no noise keeps scoring, selecting and training within the budget.
     """
-    privacy, choice = settings.privacy, settings.selection
     if not settings.trains_privately:
         return Plan(numbers, None, tuple(selecting), {}, "scorer")
-    target, delta = float(privacy.epsilon or 0.0), float(privacy.delta or 0.0)
-    private = settings.scoring.model_origin == "private"
-    scorer = replace(template, steps=numbers.scorer_steps, label=f"{settings.name}: scorer's model")
+    scorer = None
+    if settings.scoring.model_origin == "private":
+        scorer = _scorer_event(settings, numbers, template, selecting)
+    if not settings.selection.train:
+        return Plan(numbers, scorer, tuple(selecting), {}, "scorer")
+    spent = [*([] if scorer is None else [scorer]), *selecting]
     arm = replace(template, steps=numbers.steps)
     arms = {
         "selected": selected(replace(arm, label=f"{settings.name}: model of the selection")),
         "baseline": replace(arm, label=f"{settings.name}: baseline"),
     }
-
-    def noise(
-        spent: Sequence[PrivacyEvent], louder: Sequence[PrivacyEvent], limit: float, what: str
-    ) -> list[PrivacyEvent]:
-        return least_noise(spent, louder, limit, delta, accountant=privacy.accountant, what=what)
-
-    spent: list[PrivacyEvent] = list(selecting)
-    if private and not choice.train:
-        [scorer] = noise(selecting, [scorer], target, "scoring and selecting")
-    elif private:
-        [scorer] = noise([], [scorer], choice.split * target, "scoring")
-    if private:
-        spent = [scorer, *selecting]
-    if not choice.train:
-        return Plan(numbers, scorer if private else None, tuple(selecting), {}, "scorer")
-    together = ["selected", "baseline"] if choice.release == "best" else ["selected"]
+    release = settings.selection.release
+    together = ["selected", "baseline"] if release == "best" else ["selected"]
     every = "scoring, selecting and training"
-    arms |= zip(
-        together, noise(spent, [arms[name] for name in together], target, every), strict=True
-    )
-    if choice.release != "best":
-        [arms["baseline"]] = noise([], [arms["baseline"]], target, "the baseline")
-    return Plan(numbers, scorer if private else None, tuple(selecting), arms, choice.release)
+    found = _within(settings, spent, [arms[name] for name in together], 1.0, every)
+    arms |= zip(together, found, strict=True)
+    if release != "best":
+        [arms["baseline"]] = _within(settings, [], [arms["baseline"]], 1.0, "the baseline")
+    return Plan(numbers, scorer, tuple(selecting), arms, release)
 
 
-def least_noise(
+def _scorer_event(
+    settings: ScoreSettings,
+    numbers: Schedule,
+    template: PrivacyEvent,
+    selecting: Sequence[PrivacyEvent],
+) -> PrivacyEvent:
+    """Return the training of the scorer's model: within its share, or alone with the selection."""
+    event = replace(template, steps=numbers.scorer_steps, label=f"{settings.name}: scorer's model")
+    choice = settings.selection
+    if choice.train:
+        return _within(settings, [], [event], choice.split, "scoring")[0]
+    return _within(settings, selecting, [event], 1.0, "scoring and selecting")[0]
+
+
+def _within(
+    settings: ScoreSettings,
     spent: Sequence[PrivacyEvent],
     louder: Sequence[PrivacyEvent],
-    target: float,
-    delta: float,
-    *,
-    accountant: str,
+    share: float,
     what: str,
 ) -> list[PrivacyEvent]:
-    """Return ``louder`` with the least noise with which all events, composed, cost ``target``.
-
-    All of ``louder`` get one noise multiplier. Guarantee: the composition's epsilon at the fine
-    discretisation is at most ``target``, and a multiplier smaller by a thousandth would exceed it.
-
-    Parameters
-    ----------
-    spent
-        Events whose noise is fixed.
-    louder
-        Events whose noise is found.
-    target, delta, accountant
-        What all of them together may cost, and how that is computed.
-    what
-        All of them in words, for the message.
-
-    Raises
-    ------
-    BudgetExceededError
-        If no multiplier keeps to it: what is fixed costs too much already.
-    ConfigError
-        If next to no noise would do: records could be read off the result.
-    """
-    base = {
-        width: Accountant(spent, accountant=accountant, discretization=width)
-        for width in (COARSE, FINE)
-    }
-
-    def over(log_sigma: float, width: float) -> float:
-        made = base[width]
-        for event in louder:
-            made = made.with_event(replace(event, noise_multiplier=math.exp(log_sigma)))
-        return min(made.epsilon(delta) - target, 1e9)
-
-    low, high = _bracket(lambda x: over(x, COARSE), target, what)
-    near = float(brentq(over, low, high, args=(COARSE,), xtol=_TOLERANCE))
-    best, reach = near, _TOLERANCE
-    while over(best, FINE) > 0.0:
-        best, reach = best + reach, reach * 2.0
-    below, reach = best - _TOLERANCE, _TOLERANCE
-    while over(below, FINE) <= 0.0:
-        best, below, reach = below, below - reach, reach * 2.0
-    while best - below > 2.0 * _TOLERANCE:
-        middle = 0.5 * (best + below)
-        best, below = (middle, below) if over(middle, FINE) <= 0.0 else (best, middle)
-    return [replace(event, noise_multiplier=math.exp(best)) for event in louder]
-
-
-def _bracket(over: Callable[[float], float], target: float, what: str) -> tuple[float, float]:
-    """Return logarithms of multipliers, a factor of two apart, between which the cost is met."""
-    sigma = 1.0
-    if over(0.0) > 0.0:
-        while over(math.log(2.0 * sigma)) > 0.0:
-            sigma *= 2.0
-            if sigma > _MOST:
-                raise BudgetExceededError(
-                    f"Expected {what} within epsilon = {target:g}, got more by what is fixed "
-                    "already, whatever the noise. Raise --epsilon, lower --split, or choose a "
-                    "cheaper selection."
-                )
-        return math.log(sigma), math.log(2.0 * sigma)
-    while over(math.log(sigma / 2.0)) <= 0.0:
-        sigma /= 2.0
-        if sigma < _LEAST:
-            raise ConfigError(
-                f"Expected an epsilon that asks for noise, got {target:g} for {what}: next to none "
-                "would do, so records could be read off the result. Lower --epsilon or --delta."
-            )
-    return math.log(sigma / 2.0), math.log(sigma)
+    """Return ``louder`` with the least noise that keeps to a share of the budget."""
+    privacy = settings.privacy
+    limit, delta = share * float(privacy.epsilon or 0.0), float(privacy.delta or 0.0)
+    return least_noise(spent, louder, limit, delta, accountant=privacy.accountant, what=what)
 
 
 def refuse_beyond_account(plan: Plan, account: PrivacyAccount | None) -> None:

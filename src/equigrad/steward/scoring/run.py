@@ -20,10 +20,11 @@ from equigrad.steward.folder import is_scoring, refuse_taken, undo
 from equigrad.steward.locking import locked
 from equigrad.steward.scoring.bodies import local_start_body, start_body
 from equigrad.steward.scoring.ending import finish
-from equigrad.steward.scoring.job import Job, prepare_job
+from equigrad.steward.scoring.job import Job
 from equigrad.steward.scoring.places import ScorePlaces
 from equigrad.steward.scoring.plan import refuse_beyond_account
 from equigrad.steward.scoring.play import Play
+from equigrad.steward.scoring.preparing import prepare_job
 from equigrad.steward.scoring.progress import ScoreListener, SilentScoring
 
 __all__ = ["resume_scoring", "start_scoring"]

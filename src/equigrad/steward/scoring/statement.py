@@ -44,6 +44,8 @@ def score_statement(
     if settings.selection.train and settings.selection.release != "best":
         other = "baseline" if settings.selection.release == "selected" else "selection's model"
         more.append(f"the {other}, which was not released; to release it later is charged on top")
+    if settings.selection.train and settings.selection.release == "best":
+        more.append("which model was released: the one that served the test records better")
     return privacy_statement(
         ledger, privacy.delta, accountant=privacy.accountant, also_not_covered=more
     )
