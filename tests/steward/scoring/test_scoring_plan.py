@@ -117,8 +117,8 @@ def test_scoring_alone_costs_the_whole_budget():
 def test_what_cannot_fit_is_refused():
     with pytest.raises(BudgetExceededError, match="by what is fixed already"):
         made(QUICK, selecting=[pure_release("quantile", epsilon=6.0)], **RDP)
+    once = {**QUICK, "batch": 1, "steps": 1, "scorer_steps": 1}  # hardly ever drawn
     with pytest.raises(ConfigError, match="asks for noise"):
-        once = {**QUICK, "batch": 1, "steps": 1, "scorer_steps": 1}  # hardly ever drawn
         made(once, **{"selection.train": False, "privacy.delta": 0.01})
 
 
