@@ -152,3 +152,31 @@ def test_pairing_narrows_the_interval():
 def test_only_the_same_records_are_compared():
     with pytest.raises(DataError, match="same test records"):
         compared(np.ones((1, 3), bool), np.ones((1, 4), bool), np.random.default_rng(0))
+
+
+def test_difficulty_is_not_taken_for_a_wrong_label(tmp_path):
+    settings = quick(
+        **{
+            "scoring.scorers": ["loss-mean", "vog", "plis"],
+            "scoring.options": {"vog": {"target": "prob"}},
+            "truth.flip_labels": 0.1,
+            "truth.removal": False,
+        }
+    )
+    start_scoring(settings, tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "local" / "summary.json").read_text())
+    rows = {row["scorer"].partition("(")[0]: row for row in found["scorers"]}
+    assert rows["loss-mean"]["detection"]["auc"] > 0.5
+    for name in ("vog", "plis"):
+        assert "no evidence of a wrong label" in rows[name]["means"]
+        assert "not taken for evidence" in rows[name]["detection"]["note"]
+    examples = json.loads((tmp_path / "run" / "local" / "examples.json").read_text())
+    assert set(examples["plis"]) == {"highest", "lowest"}
+
+
+def test_one_record_has_a_score_and_no_flag(tmp_path):
+    one = {"data.records": 1, "privacy.expected_batch": 1, "privacy.delta": 0.5}
+    start_scoring(quick(**one), tmp_path / "run")
+    found = json.loads((tmp_path / "run" / "local" / "summary.json").read_text())
+    assert found["scorers"][0]["reliability"]["verdict"] == "not assessed"
+    assert found["scorers"][0]["least"] == found["scorers"][0]["most"]

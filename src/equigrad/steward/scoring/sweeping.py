@@ -20,6 +20,9 @@ __all__ = ["agreement_of", "detections", "scored_by_all"]
 _PATIENCE = 20.0  # a sweep is saved when so many times a save's time has passed since the last
 
 
+_NO_SIDE = "Measures difficulty or exposure, and is not taken for evidence of a wrong label."
+
+
 def scored_by_all(
     job: Job, trajectory: Trajectory, folder: Path, listener: ScoreListener
 ) -> dict[str, ScoreSet]:
@@ -89,7 +92,9 @@ def detections(scores: Sequence[ScoreSet], wrong: Any) -> dict[str, Any]:
     for one in scores:
         try:
             found[one.scorer] = detection(suspicion(one), wrong).to_json()
-        except (ConfigError, EquigradError) as error:
+        except ConfigError:
+            found[one.scorer] = {"note": _NO_SIDE}
+        except EquigradError as error:
             found[one.scorer] = {"note": str(error)}
     return found
 

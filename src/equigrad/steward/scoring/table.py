@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from equigrad.errors import RecordError
+from equigrad.errors import ConfigError, RecordError
 from equigrad.federation.record.canonical import sha256_array
 from equigrad.steward.scoring.material import Scored
 from equigrad.steward.scoring.places import ScorePlaces, write_private
-from equigrad.valuation import Reliability, ScoreSet
+from equigrad.valuation import Reliability, ScoreSet, suspicion
 
-__all__ = ["KEPT", "read_table", "restored", "scores_digest", "write_table"]
+__all__ = ["KEPT", "has_side", "read_table", "restored", "scores_digest", "write_table"]
 
 KEPT = "kept"
 
@@ -95,6 +95,17 @@ def restored(
         estimate=body["estimate"],
         public_validation=public_validation,
     )
+
+
+def has_side(body: Mapping[str, Any]) -> bool:
+    """Return whether one side of a scorer's scores is suspicious by itself."""
+    if body["orientation"] == "exposed":
+        return False
+    try:
+        suspicion(restored(body, np.zeros(1), public_validation=False))
+    except ConfigError:
+        return False
+    return True
 
 
 def _rho(flag: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from equigrad.steward.scoring.report.story import ScoreStory
+from equigrad.steward.scoring.table import has_side
 
 __all__ = ["ORIENTATIONS", "score_rows", "summary"]
 
@@ -18,6 +19,8 @@ ORIENTATIONS = {
 }
 """What a high or low score says, in words."""
 
+_NO_SIDE = "high: hard or exposed; no evidence of a wrong label"
+
 
 def score_rows(story: ScoreStory, frame: pd.DataFrame | None) -> list[dict[str, Any]]:
     """Return one row for each scorer: what it says, its flag, its spread, how well it detects."""
@@ -26,7 +29,7 @@ def score_rows(story: ScoreStory, frame: pd.DataFrame | None) -> list[dict[str, 
     for label, body in story.scorers.items():
         row = {
             "scorer": label,
-            "means": ORIENTATIONS[body["orientation"]],
+            "means": ORIENTATIONS[body["orientation"]] if has_side(body) else _NO_SIDE,
             "locality": body["locality"],
             "bounds": body["bounds"],
             "reliability": body["reliability"],
