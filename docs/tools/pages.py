@@ -20,6 +20,7 @@ GENERATED = {
     DOCS / "commands.md": command_line.reference,
     DOCS / "data.md": data_sets.reference,
     DOCS / "run-file.md": run_file.reference,
+    DOCS / "score-settings.md": run_file.score_reference,
     DOCS / "train-settings.md": run_file.train_reference,
 }
 """Who writes the generated part of which page."""

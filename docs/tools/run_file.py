@@ -7,8 +7,9 @@ from pydantic import BaseModel
 
 from equigrad.federation.config.schema import RunConfig
 from equigrad.steward.config.schema import TrainSettings
+from equigrad.steward.config.score_schema import ScoreSettings
 
-__all__ = ["reference", "train_reference"]
+__all__ = ["reference", "score_reference", "train_reference"]
 
 _HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _PLAIN = {"string": "text", "boolean": "true or false", "object": "table", "null": ""}
@@ -22,6 +23,11 @@ def reference() -> str:
 def train_reference() -> str:
     """Return the same for the settings of one owner's private training."""
     return _reference(TrainSettings)
+
+
+def score_reference() -> str:
+    """Return the same for the settings of a scoring."""
+    return _reference(ScoreSettings)
 
 
 def _reference(whole: type[BaseModel]) -> str:
@@ -53,7 +59,7 @@ def _is_list(model: type[BaseModel], key: str) -> bool:
 def _table(model: type[BaseModel], keys: list[str]) -> str:
     schema = model.model_json_schema()
     rows = []
-    for key in keys:
+    for key in sorted(keys, key=lambda key: not model.model_fields[key].is_required()):
         spec = schema["properties"][key]
         cells = (f"`{key}`", _type(spec), _default(model, key), spec.get("description", ""))
         rows.append("| " + " | ".join(cells) + " |")

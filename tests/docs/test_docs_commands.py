@@ -106,5 +106,6 @@ def test_quick_start_is_executed() -> None:
         "docs/per-sample.md",
         "docs/group-fairness.md",
         "docs/opacus-migration.md",
+        "docs/valuation.md",
     }
     assert promised <= set(WITH_CODE)

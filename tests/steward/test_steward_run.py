@@ -139,6 +139,27 @@ def test_a_training_killed_before_its_first_checkpoint_begins_anew(trained, tmp_
     assert everything(tmp_path / "run", report=False) == everything(trained, report=False)
 
 
+def test_a_training_killed_while_it_removes_its_checkpoint_is_finished(
+    trained, tmp_path, monkeypatch
+):
+    from equigrad.steward import folder as places
+
+    real = shutil.rmtree
+    monkeypatch.setattr(places.shutil, "rmtree", lambda path, **_: half_removed(path, real))
+
+    def half_removed(path, remove):
+        for part in path.iterdir():
+            if part.is_dir():
+                remove(part)
+        raise Stop
+
+    with pytest.raises(Stop):
+        start(quick(), tmp_path / "run")
+    monkeypatch.setattr(places.shutil, "rmtree", real)
+    resume(tmp_path / "run", report=False)
+    assert everything(tmp_path / "run", report=False) == everything(trained, report=False)
+
+
 def test_a_finished_training_is_told_again_to_the_same_bytes(trained, tmp_path):
     shutil.copytree(trained, tmp_path / "run")
     (tmp_path / "run" / "report.html").unlink()

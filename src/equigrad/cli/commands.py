@@ -19,6 +19,7 @@ from equigrad.cli.output import say
 from equigrad.cli.report import report
 from equigrad.cli.resume import resume
 from equigrad.cli.run import run
+from equigrad.cli.score import score
 from equigrad.cli.strategies import strategies
 from equigrad.cli.train import train
 from equigrad.cli.verify import verify
@@ -31,7 +32,8 @@ Fair collaborative machine learning: several parties train one model, and each g
 good as what it gave.
 
 Start with: [bold]equigrad init my.toml[/], then [bold]equigrad run my.toml[/]. One owner alone
-trains privately with [bold]equigrad train[/].
+trains privately with [bold]equigrad train[/], and looks at single records with [bold]equigrad
+score[/].
 """
 
 _EXIT_CODES = (
@@ -56,6 +58,7 @@ for _name, _command in (
     ("verify", verify),
     ("compare", compare),
     ("train", train),
+    ("score", score),
     ("audit", audit),
 ):
     app.command(_name)(_command)

@@ -33,13 +33,13 @@ def compare(
     from equigrad.federation.record.disk import write_atomic
     from equigrad.federation.report.compare import compare as side_by_side
     from equigrad.federation.report.compare import draw_comparison
-    from equigrad.steward.folder import is_training
+    from equigrad.steward.folder import is_scoring, is_training
 
     if len(folders) < 2:
         raise ConfigError(
             "Expected at least two run folders, got one. `equigrad report` shows a single run."
         )
-    trainings = [str(folder) for folder in folders if is_training(folder)]
+    trainings = [str(f) for f in folders if is_training(f) or is_scoring(f)]
     if trainings:
         raise ConfigError(
             "Expected folders of runs among parties, got private trainings: "

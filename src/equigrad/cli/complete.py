@@ -1,8 +1,8 @@
-"""Shell completion of values: names of data sets, partition rules and run folders."""
+"""Shell completion of values: names of data sets, strategies and run folders."""
 
 from pathlib import Path
 
-__all__ = ["partition_rules", "run_folders", "run_sources"]
+__all__ = ["partition_rules", "run_folders", "run_sources", "scorers", "selectors"]
 
 
 def run_folders(incomplete: str) -> list[str]:
@@ -27,3 +27,17 @@ def partition_rules(incomplete: str) -> list[str]:
     from equigrad.data import PARTITIONS
 
     return [name for name in PARTITIONS if name.startswith(incomplete)]
+
+
+def scorers(incomplete: str) -> list[str]:
+    """Return the scorers that begin with ``incomplete``."""
+    from equigrad.valuation import SCORERS
+
+    return [name for name in SCORERS if name.startswith(incomplete)]
+
+
+def selectors(incomplete: str) -> list[str]:
+    """Return the selectors that begin with ``incomplete``."""
+    from equigrad.valuation.select import SELECTORS
+
+    return [name for name in SELECTORS if name.startswith(incomplete)]

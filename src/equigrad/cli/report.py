@@ -8,6 +8,7 @@ import typer
 from equigrad.cli.complete import run_folders
 from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.run import JsonOption
+from equigrad.cli.score_story import tell_scoring
 from equigrad.cli.story import tell
 from equigrad.cli.train_story import tell_training
 
@@ -20,12 +21,18 @@ def report(
 ) -> None:
     """Write metrics, plots and report.html from the record, and show the table of parties.
 
-    Works for a run that is still going on, or was stopped, and for private trainings.
+    Works for a run that is still going on, or was stopped, and for private trainings and scorings.
 
     Example: [bold]equigrad report runs/consortium[/]
     """
-    from equigrad.steward.folder import is_training
+    from equigrad.steward.folder import is_scoring, is_training
 
+    if is_scoring(folder):
+        from equigrad.steward.scoring.report import write_score_report
+
+        write_score_report(folder)
+        tell_scoring(folder, as_json=as_json)
+        return
     if is_training(folder):
         from equigrad.steward.report import write_report as write_training
 

@@ -1,4 +1,4 @@
-"""``equigrad resume``: go on with a run, or a private training, that was stopped."""
+"""``equigrad resume``: go on with a run, a private training or a scoring that was stopped."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from equigrad.cli.complete import run_folders
 from equigrad.cli.run import JsonOption, QuietOption, go_on
+from equigrad.cli.score import go_on_scoring
 from equigrad.cli.train import go_on_training
 
 __all__ = ["resume"]
@@ -17,15 +18,17 @@ def resume(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with a stopped run from its last settled round, or with a stopped training.
+    """Go on with a stopped run from its last settled round, or with a stopped training or scoring.
 
     The result is the same, bit for bit, as if the run had not been stopped.
 
     Example: [bold]equigrad resume runs/consortium[/]
     """
-    from equigrad.steward.folder import is_training
+    from equigrad.steward.folder import is_scoring, is_training
 
-    if is_training(folder):
+    if is_scoring(folder):
+        go_on_scoring(folder, quiet=quiet, as_json=as_json)
+    elif is_training(folder):
         go_on_training(folder, quiet=quiet, as_json=as_json)
     else:
         go_on(folder, quiet=quiet, as_json=as_json)

@@ -23,6 +23,8 @@ FAMILIES = MappingProxyType(
         "partition": "equigrad.data:PARTITIONS",
         "model": "equigrad.models:MODELS",
         "clipping": "equigrad.privacy.clipping:CLIPPING_RULES",
+        "scorer": "equigrad.valuation:SCORERS",
+        "selector": "equigrad.valuation.select:SELECTORS",
         "behaviour": "equigrad.federation.party.behaviours:BEHAVIOURS",
     }
 )

@@ -1,6 +1,6 @@
 """``equigrad train``: one owner's data in, a privately trained model and its proof out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from equigrad.steward.config import TrainSettings
     from equigrad.steward.progress import TrainListener
 
-__all__ = ["go_on_training", "settings_from", "train"]
+__all__ = ["go_on_training", "settings_from", "source_options", "text_without_source", "train"]
 
 
 def train(
@@ -105,7 +105,7 @@ def train(
     Example: [bold]equigrad train --resume runs/private[/]
     """
     given = {
-        **_source(data),
+        **source_options(data),
         "data.label": label,
         "fairness.sensitive": sensitive,
         "model.factory": model,
@@ -161,29 +161,29 @@ def settings_from(
     file: Path | None, given: dict[str, Any], overrides: list[str]
 ) -> "TrainSettings":
     """Return the settings of a file with options on top of it; both may be absent."""
-    from equigrad.federation.config.loader import read_text
     from equigrad.steward.config import parse_settings
 
-    text = "" if file is None else read_text(file)
-    source = "settings" if file is None else str(file)
+    text, source = text_without_source(file, given)
     # Paths in a file start at its folder, those among the options where the command is given.
     home = None if file is None else file.absolute().parent
     placed = {key: _from_here(key, value) for key, value in given.items()}
-    if placed.get("data.name") or placed.get("data.path"):
-        text = _without_source(text, source)
     return parse_settings(text, source, options=placed, overrides=overrides, folder=home)
 
 
-def _without_source(text: str, source: str) -> str:
-    """Return a file's text; refuse one that names data where an option does too."""
-    from equigrad.federation.config.loader import tables
+def text_without_source(file: Path | None, given: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a file's text and name; refuse one that names data where an option does too."""
+    from equigrad.federation.config.loader import read_text, tables
 
-    data = tables(text, source).get("data", {})
-    if isinstance(data, dict) and {"name", "path"} & data.keys():
-        raise ConfigError(
-            f"Expected data either in {source} or by --data, got both. Leave one of them out."
-        )
-    return text
+    if file is None:
+        return "", "settings"
+    text, source = read_text(file), str(file)
+    if given.get("data.name") or given.get("data.path"):
+        data = tables(text, source).get("data", {})
+        if isinstance(data, dict) and {"name", "path"} & data.keys():
+            raise ConfigError(
+                f"Expected data either in {source} or by --data, got both. Leave one of them out."
+            )
+    return text, source
 
 
 def _from_here(key: str, value: Any) -> Any:
@@ -193,7 +193,7 @@ def _from_here(key: str, value: Any) -> Any:
     return value
 
 
-def _source(data: str | None) -> dict[str, Any]:
+def source_options(data: str | None) -> dict[str, Any]:
     """Return what --data names: a set, or a file."""
     if data is None:
         return {}

@@ -28,7 +28,8 @@ def verify(
     """Recompute everything that can be recomputed from a record, and compare.
 
     Of a run: values, reputations and rewards. Of a private training: epsilon from the events, the
-    cost of privacy from the measurements.
+    cost of privacy from the measurements. Of a scoring: epsilon of all that was released together,
+    digests of models and scores, the selection from the scores.
 
     Fails (exit code 1) if anything was changed after the run: a digit, a line, the order of lines.
     Checked are record, configuration and models; metrics, plots and report are not: they follow
@@ -36,11 +37,11 @@ def verify(
 
     Example: [bold]equigrad verify runs/consortium[/]
     """
-    from equigrad.steward.folder import is_training
+    from equigrad.steward.folder import is_scoring, is_training
 
-    training = is_training(folder)
+    alone = is_training(folder) or is_scoring(folder)
     try:
-        result = _recomputed(folder, head, training=training)
+        result = _recomputed(folder, head)
     except VerificationError as error:
         if as_json:
             emit_json({"folder": str(folder), "holds": False, "problem": str(error)})
@@ -58,14 +59,20 @@ def verify(
         note("Recomputed numbers agree within rounding: the run was made on another platform.")
     if not result.finished:
         note(f"The run is not finished. Go on with: equigrad resume {folder}")
-    told = "" if training else f" of {result.rounds} rounds"
+    told = "" if alone else f" of {result.rounds} rounds"
     note(f"The record{told} holds. Its head: {result.head}")
 
 
-def _recomputed(folder: Path, head: str | None, *, training: bool) -> "VerifyResult":
+def _recomputed(folder: Path, head: str | None) -> "VerifyResult":
     """Verify the folder as what it is."""
+    from equigrad.steward.folder import is_scoring, is_training
+
     quiet_accountants()
-    if training:
+    if is_scoring(folder):
+        from equigrad.steward.scoring.verify import verify_scoring
+
+        return verify_scoring(folder, head=head)
+    if is_training(folder):
         from equigrad.steward.verify import verify_training
 
         return verify_training(folder, head=head)

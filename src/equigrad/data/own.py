@@ -49,6 +49,8 @@ class OwnData:
         Columns that are categories although they hold numbers, or text with very many values.
     drop
         Columns that are ignored.
+    keep
+        Columns kept aside as raw values (:meth:`Dataset.column`); features too, unless dropped.
     test
         A file or folder with the test records; None holds out a share of ``path``.
     name
@@ -63,6 +65,7 @@ class OwnData:
     task: Task | None = None
     categorical: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     test: Path | None = None
     name: str | None = None
 
@@ -150,7 +153,7 @@ def _spec(own: OwnData, records: RawRecords) -> TableSpec:
         identifier=own.identifier,
         party=party,
         drop=tuple(own.drop),
-        keep=() if party in (None, PARTY_OF_FILE) else (party,),
+        keep=(*own.keep, *(() if party in (None, PARTY_OF_FILE) else (party,))),
     )
 
 

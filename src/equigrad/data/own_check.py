@@ -47,7 +47,12 @@ def inferred_task(label: "pd.Series[Any]") -> Task:
 def columns(records: RawRecords, spec: TableSpec, path: Path) -> None:
     """Refuse missing columns, missing or impossible values, and columns used for two things."""
     frame = records.frame
-    several = {"sensitive": spec.sensitive, "categorical": spec.categorical, "drop": spec.drop}
+    several = {
+        "kept": [name for name in spec.keep if name != spec.party],
+        "sensitive": spec.sensitive,
+        "categorical": spec.categorical,
+        "drop": spec.drop,
+    }
     for role, names in several.items():
         for name in names:
             declared(frame, path, **{role: name})

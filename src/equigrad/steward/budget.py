@@ -11,7 +11,7 @@ from typing import Any
 
 from equigrad.errors import PrivacyError
 from equigrad.privacy.account import PrivacyAccount
-from equigrad.steward.config import TrainSettings
+from equigrad.steward.config import ScoreSettings, TrainSettings
 
 __all__ = ["account_facts", "opened_account"]
 
@@ -19,7 +19,9 @@ _BESIDE = ("", "-wal", "-shm", "-journal")
 
 
 @contextmanager
-def opened_account(settings: TrainSettings, name: str) -> Iterator[PrivacyAccount | None]:
+def opened_account(
+    settings: TrainSettings | ScoreSettings, name: str
+) -> Iterator[PrivacyAccount | None]:
     """Yield the account that settings name, made where missing; None if they name none.
 
     An account made here goes again if what follows fails before anything was charged.
@@ -27,7 +29,7 @@ def opened_account(settings: TrainSettings, name: str) -> Iterator[PrivacyAccoun
     Parameters
     ----------
     settings
-        Of the training.
+        Of the training or scoring.
     name
         The data's name: the owner, unless the settings name one.
 
@@ -65,7 +67,7 @@ def opened_account(settings: TrainSettings, name: str) -> Iterator[PrivacyAccoun
         account.close()
 
 
-def account_facts(settings: TrainSettings) -> dict[str, Any] | None:
+def account_facts(settings: TrainSettings | ScoreSettings) -> dict[str, Any] | None:
     """Return owner, limit and what is spent and left of the account that settings name.
 
     Returns

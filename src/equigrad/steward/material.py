@@ -4,6 +4,7 @@
 begin with, before any account is touched.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from equigrad.errors import DataError
 from equigrad.federation.party.spec import Records, model_input
 from equigrad.federation.streams import numpy_stream, stream_seed
 from equigrad.models import ModelInput
-from equigrad.steward.config import DataSettings, TrainSettings
+from equigrad.steward.config import DataSettings, ScoreSettings, TrainSettings
 from equigrad.steward.groups import Groups, find_groups
 
 __all__ = ["Material", "prepare_material"]
@@ -42,6 +43,8 @@ class Material:
         What a model factory is told.
     notes
         What a reader of results must know.
+    dataset
+        The training records as they were read, with their columns and names.
     """
 
     name: str
@@ -51,10 +54,28 @@ class Material:
     classes: tuple[str, ...]
     model_input: ModelInput
     notes: tuple[str, ...]
+    dataset: Dataset
 
 
-def prepare_material(settings: TrainSettings) -> Material:
+Change = Callable[[Dataset], Dataset]
+
+
+def prepare_material(
+    settings: TrainSettings | ScoreSettings,
+    *,
+    change: Change | None = None,
+    keep: Sequence[str] = (),
+) -> Material:
     """Load the records that settings name, and find their groups.
+
+    Parameters
+    ----------
+    settings
+        Of a training or a scoring.
+    change
+        Applied to the training records before anything is made of them.
+    keep
+        Columns of an own file to be kept aside; they are no features.
 
     Raises
     ------
@@ -68,7 +89,7 @@ def prepare_material(settings: TrainSettings) -> Material:
     sensitive = settings.fairness.sensitive
     of_label = sensitive is not None and sensitive in ("label", data.label)
     column = None if of_label else sensitive
-    split = _named(settings) if data.name is not None else _own(settings, column)
+    split = _named(settings) if data.name is not None else _own(settings, column, tuple(keep))
     if split.train.task != "classification":
         raise DataError(
             f"Expected classes to be learnt from {split.train.name}, got a regression label. "
@@ -76,6 +97,7 @@ def prepare_material(settings: TrainSettings) -> Material:
         )
     train = _fewer(split.train, data.records, settings.seed, "training records")
     test = _fewer(split.test, data.test_records, settings.seed, "test records")
+    train = train if change is None else change(train)
     groups = None
     if sensitive is not None:
         values = [_values(part, column) for part in (train, test)]
@@ -89,10 +111,11 @@ def prepare_material(settings: TrainSettings) -> Material:
         train.classes,
         model_input(train),
         (*train.notes, *_prepared(train)),
+        train,
     )
 
 
-def _named(settings: TrainSettings) -> Split:
+def _named(settings: TrainSettings | ScoreSettings) -> Split:
     data = settings.data
     name = data.name or ""
     options = dict(data.options)
@@ -101,7 +124,9 @@ def _named(settings: TrainSettings) -> Split:
     return load(name, seed=_seed(settings), test_fraction=data.test_fraction, **options)
 
 
-def _own(settings: TrainSettings, sensitive: str | None) -> Split:
+def _own(
+    settings: TrainSettings | ScoreSettings, sensitive: str | None, keep: tuple[str, ...]
+) -> Split:
     data = settings.data
     path, test = Path(data.path or ""), data.test
     for file in (path, *([Path(test)] if test else [])):
@@ -112,13 +137,14 @@ def _own(settings: TrainSettings, sensitive: str | None) -> Split:
         sensitive=() if sensitive is None else (sensitive,),
         identifier=data.identifier,
         categorical=tuple(data.categorical),
-        drop=tuple(data.drop),
+        drop=(*data.drop, *(name for name in keep if name not in data.drop)),
+        keep=keep,
         test=None if test is None else Path(test),
     )
     return load_own(own, seed=_seed(settings), test_fraction=data.test_fraction)
 
 
-def _seed(settings: TrainSettings) -> int:
+def _seed(settings: TrainSettings | ScoreSettings) -> int:
     return stream_seed(settings.seed, "split") >> 1
 
 

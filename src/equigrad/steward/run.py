@@ -5,7 +5,6 @@ behind. Neighbours: :mod:`equigrad.steward.setup` (what is trained) and
 :mod:`equigrad.steward.verify` (what can be checked afterwards).
 """
 
-import shutil
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from equigrad.privacy.account import PrivacyAccount
 from equigrad.privacy.training import PairedTrainer, PrivateTrainer
 from equigrad.steward.budget import opened_account
 from equigrad.steward.config import TrainSettings, dump_toml, restore_settings
-from equigrad.steward.folder import is_training, trainer_path, undo
+from equigrad.steward.folder import drop_checkpoint, is_training, refuse_taken, trainer_path, undo
 from equigrad.steward.locking import locked
 from equigrad.steward.measure import every_so_many, measure, metrics_of
 from equigrad.steward.progress import Silent, TrainListener
@@ -68,7 +67,7 @@ def start(
         If the folder is in use or cannot be written.
     """
     place = RunFolder(folder)
-    new = _refuse_taken(place)
+    new = refuse_taken(place)
     setup = prepare(settings)
     with opened_account(settings, setup.material.name) as account:
         place = RunFolder.create(place.path, dump_toml(settings), settings.model_dump())
@@ -291,17 +290,6 @@ class _Play:
         ).to_json()
 
 
-def _refuse_taken(place: RunFolder) -> list[Path]:
-    """Refuse a folder in use before the work begins; return the folders there are not yet."""
-    if place.path.is_dir() and any(place.path.iterdir()):
-        raise RecordError(
-            f"Expected {place.path} to be new or empty, got a folder with files in it. "
-            "Continue that training with --resume, or choose another folder."
-        )
-    here = place.path.absolute()
-    return [folder for folder in (here, *here.parents) if not folder.exists()]
-
-
 def _kept(lines: list[Line], steps: int) -> list[Line]:
     """Return the lines up to the measurement at which the checkpoint was saved."""
     before = list(takewhile(lambda x: not (x.stage == "measure" and x.round == steps), lines))
@@ -315,7 +303,7 @@ def _kept(lines: list[Line], steps: int) -> list[Line]:
 
 def _tidied(place: RunFolder, listener: TrainListener, *, report: bool) -> Path:
     """Remove the checkpoint, and with it the key and the twin; write the report."""
-    shutil.rmtree(trainer_path(place), ignore_errors=True)
+    drop_checkpoint(trainer_path(place))
     if report:
         write_report(place)
     listener.finished(place.path)

@@ -38,7 +38,7 @@ from equigrad.steward.diagnosis import StepDiagnostics
 from equigrad.steward.material import Material, prepare_material
 from equigrad.steward.promise import collected, statement_body, training_statement
 
-__all__ = ["DEFAULT_EPOCHS", "Setup", "prepare"]
+__all__ = ["DEFAULT_EPOCHS", "Setup", "in_words_of_settings", "on_cpu", "prepare"]
 
 DEFAULT_EPOCHS = 20.0
 """Expected passes over the training records where neither epochs nor steps are set."""
@@ -113,7 +113,7 @@ class Setup:
         if privacy.noise_multiplier is not None:  # checked before an account reserves its steps
             with collected([]), PrivateTrainer(**(made | {"account": None})) as tried:
                 self._within_budget(tried)
-        with collected(self.warnings), _in_words_of_settings():
+        with collected(self.warnings), in_words_of_settings():
             return PrivateTrainer(**made)
 
     def go_on(self, folder: Path, *, account: PrivacyAccount | None) -> PrivateTrainer:
@@ -265,7 +265,7 @@ def prepare(settings: TrainSettings) -> Setup:
 
 
 @contextmanager
-def _in_words_of_settings() -> Iterator[None]:
+def in_words_of_settings() -> Iterator[None]:
     """Name settings and options in what a trainer refuses, not the trainer's own arguments."""
     try:
         yield

@@ -365,3 +365,15 @@ def test_a_selection_is_a_mask_that_does_not_change():
     assert len(selection) == 2
     with pytest.raises(errors.DataError, match="mask"):
         Selection(kept=np.array([1, 0]), selector="x", stability=1, neighbouring="replace-one")
+
+
+def test_an_interrupted_choice_is_repeated_with_its_own_key_when_that_is_said():
+    key, scores = NoiseKey.secret(), scored([0.5, 1.0, 1.5, 2.0])
+    selector = PrivateThreshold(keep=0.5, epsilon=1.0, n_public=4)
+    first = selector.select(scores, key=key, account="none")
+    twin = NoiseKey.from_bytes(key.to_bytes())
+    with pytest.raises(errors.PrivacyError, match="has served no release"):
+        selector.select(scores, key=twin, account="none")
+    again = selector.select(scores, key=twin, account="none", again=True)
+    assert again.released == first.released
+    assert np.array_equal(again.kept, first.kept)

@@ -1,6 +1,13 @@
-"""Settings of a private training: typed, validated, kept in the folder as they were resolved."""
+"""Settings of a private training or scoring: typed, validated, kept as they were resolved."""
 
-from equigrad.steward.config.loader import dump_toml, parse_settings, restore_settings
+from equigrad.steward.config.loader import (
+    dump_toml,
+    is_path,
+    parse_score_settings,
+    parse_settings,
+    restore_score_settings,
+    restore_settings,
+)
 from equigrad.steward.config.schema import (
     DataSettings,
     FairnessSettings,
@@ -9,15 +16,32 @@ from equigrad.steward.config.schema import (
     TrainingSettings,
     TrainSettings,
 )
+from equigrad.steward.config.score_schema import (
+    GroupSettings,
+    ScorePrivacySettings,
+    ScoreSettings,
+    ScoringSettings,
+    SelectionSettings,
+    TruthSettings,
+)
 
 __all__ = [
     "DataSettings",
     "FairnessSettings",
+    "GroupSettings",
     "ModelSettings",
     "PrivacySettings",
+    "ScorePrivacySettings",
+    "ScoreSettings",
+    "ScoringSettings",
+    "SelectionSettings",
     "TrainSettings",
     "TrainingSettings",
+    "TruthSettings",
     "dump_toml",
+    "is_path",
+    "parse_score_settings",
     "parse_settings",
+    "restore_score_settings",
     "restore_settings",
 ]

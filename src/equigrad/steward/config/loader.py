@@ -7,17 +7,27 @@ The reading of tables and the explaining of mistakes are the federation's own
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from equigrad.errors import ConfigError
 from equigrad.federation.config.explain import explain
 from equigrad.federation.config.loader import override, tables
 from equigrad.federation.config.problems import Source, refuse
 from equigrad.steward.config.schema import TrainSettings
+from equigrad.steward.config.score_schema import ScoreSettings
 
-__all__ = ["dump_toml", "parse_settings", "restore_settings"]
+__all__ = [
+    "dump_toml",
+    "is_path",
+    "parse_score_settings",
+    "parse_settings",
+    "restore_score_settings",
+    "restore_settings",
+]
+
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def parse_settings(
@@ -28,7 +38,7 @@ def parse_settings(
     overrides: Sequence[str] = (),
     folder: Path | None = None,
 ) -> TrainSettings:
-    """Return checked settings.
+    """Return checked settings of a private training.
 
     Parameters
     ----------
@@ -47,29 +57,51 @@ def parse_settings(
     ConfigError
         With one line for each problem: key, expected, got.
     """
-    data = tables(text, source)
-    placed = {}
-    for key, value in (options or {}).items():
-        if value is not None:
-            _put(data, key, value)
-    for option in overrides:
-        placed[override(data, option)] = option
-    settings = _checked(data, Source(source, text, placed, data))
+    settings = _parsed(TrainSettings, text, source, options, overrides)
     return _absolute(settings, Path.cwd() if folder is None else folder)
 
 
+def parse_score_settings(
+    text: str = "",
+    source: str = "settings",
+    *,
+    options: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] = (),
+    folder: Path | None = None,
+) -> ScoreSettings:
+    """Return checked settings of a scoring; arguments and errors as :func:`parse_settings`."""
+    settings = _parsed(ScoreSettings, text, source, options, overrides)
+    home = Path.cwd() if folder is None else folder
+    settings = _absolute(settings, home)
+    truth = settings.truth.model_copy(update={"file": _at(home, settings.truth.file)})
+    scoring = settings.scoring
+    places = {
+        "public_data": _source(home, scoring.public_data),
+        "validation": _source(home, scoring.validation),
+        "checkpoint_folder": _at(home, scoring.checkpoint_folder),
+    }
+    return settings.model_copy(
+        update={"truth": truth, "scoring": scoring.model_copy(update=places)}
+    )
+
+
 def restore_settings(data: Mapping[str, Any]) -> TrainSettings:
-    """Return the settings that a folder's ``config.json`` holds.
+    """Return the settings that a training's ``config.json`` holds.
 
     Raises
     ------
     ConfigError
         If they are none of this version.
     """
-    return _checked(data, Source("config.json", data=data))
+    return _checked(TrainSettings, data, Source("config.json", data=data))
 
 
-def dump_toml(settings: TrainSettings) -> str:
+def restore_score_settings(data: Mapping[str, Any]) -> ScoreSettings:
+    """Return the settings that a scoring's ``config.json`` holds; errors as above."""
+    return _checked(ScoreSettings, data, Source("config.json", data=data))
+
+
+def dump_toml(settings: BaseModel) -> str:
     """Return the settings as TOML text that :func:`parse_settings` reads back to equal ones."""
     lines: list[str] = []
     nested: list[tuple[str, Mapping[str, Any]]] = []
@@ -84,11 +116,29 @@ def dump_toml(settings: TrainSettings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _checked(data: Mapping[str, Any], source: Source) -> TrainSettings:
+def _parsed(
+    schema: type[AnySettings],
+    text: str,
+    source: str,
+    options: Mapping[str, Any] | None,
+    overrides: Sequence[str],
+) -> AnySettings:
+    """Return a text's settings, with options and overrides on top."""
+    data = tables(text, source)
+    placed = {}
+    for key, value in (options or {}).items():
+        if value is not None:
+            _put(data, key, value)
+    for option in overrides:
+        placed[override(data, option)] = option
+    return _checked(schema, data, Source(source, text, placed, data))
+
+
+def _checked(schema: type[AnySettings], data: Mapping[str, Any], source: Source) -> AnySettings:
     try:
-        return TrainSettings.model_validate(data)
+        return schema.model_validate(data)
     except ValidationError as error:
-        refuse(explain(error, data, TrainSettings), source)
+        refuse(explain(error, data, schema), source)
         raise  # not reached: a validation error has at least one problem
 
 
@@ -102,15 +152,36 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
     here[last] = value
 
 
-def _absolute(settings: TrainSettings, folder: Path) -> TrainSettings:
-    def at(path: str | None) -> str | None:
-        return None if path is None else str((folder / path).resolve())
+Placed = TypeVar("Placed", TrainSettings, ScoreSettings)
 
+
+def _absolute(settings: Placed, folder: Path) -> Placed:
     data = settings.data.model_copy(
-        update={"path": at(settings.data.path), "test": at(settings.data.test)}
+        update={
+            "path": _at(folder, settings.data.path),
+            "test": _at(folder, settings.data.test),
+        }
     )
-    privacy = settings.privacy.model_copy(update={"account": at(settings.privacy.account)})
+    privacy = settings.privacy.model_copy(update={"account": _at(folder, settings.privacy.account)})
     return settings.model_copy(update={"data": data, "privacy": privacy})
+
+
+def _at(folder: Path, path: str | None) -> str | None:
+    return None if path is None else str((folder / path).resolve())
+
+
+def _source(folder: Path, source: str | None) -> str | None:
+    """Return a path made absolute, and a set's name as it is."""
+    if source is None or not is_path(source, folder):
+        return source
+    return _at(folder, source)
+
+
+def is_path(source: str, folder: Path | None = None) -> bool:
+    """Return whether ``source`` names a file or folder, and not a data set."""
+    path = Path(source)
+    there = path if folder is None else folder / path
+    return there.exists() or bool(path.suffix) or len(path.parts) > 1
 
 
 def _toml(value: Any) -> str:

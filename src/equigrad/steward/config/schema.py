@@ -15,6 +15,7 @@ __all__ = [
     "DataSettings",
     "FairnessSettings",
     "ModelSettings",
+    "NoiseSettings",
     "PrivacySettings",
     "TrainSettings",
     "TrainingSettings",
@@ -83,23 +84,11 @@ class TrainingSettings(Section):
         return self
 
 
-class PrivacySettings(Section):
-    """What one training record may show in the model, and how that is ensured."""
+class NoiseSettings(Section):
+    """How gradients are bounded and drowned in noise, and who is charged for it."""
 
-    epsilon: PositiveFloat = Field(description="Budget of the training.")
-    delta: OpenFraction = Field(
-        description="Chance with which the bound may fail; below one over the training records."
-    )
     rule: str = Field("flat", description="A clipping rule (`equigrad strategies`).")
     options: Options = Field({}, description="The rule's own settings, e.g. clip = 1.0.")
-    expected_batch: int = Field(
-        256, ge=1, description="Expected records in one step, a public number."
-    )
-    noise_multiplier: PositiveFloat | None = Field(
-        None,
-        description="Noise in units of the rule's bound; default: the least that keeps all steps "
-        "within epsilon.",
-    )
     accountant: Literal["pld", "rdp"] = Field(
         "pld", description="How the cost of all steps is added up; rdp is looser."
     )
@@ -121,7 +110,6 @@ class PrivacySettings(Section):
     account_epsilon: PositiveFloat | None = Field(
         None, description="Limit of an account that is made; default: this training's epsilon."
     )
-
     account_owner: str | None = Field(
         None, description="Whose records the account speaks of; default: the data's name."
     )
@@ -137,6 +125,23 @@ class PrivacySettings(Section):
             if getattr(self, key) is not None and self.account is None:
                 raise ValueError(f"expected `account` beside `{key}`, got none")
         return self
+
+
+class PrivacySettings(NoiseSettings):
+    """What one training record may show in the model, and how that is ensured."""
+
+    epsilon: PositiveFloat = Field(description="Budget of the training.")
+    delta: OpenFraction = Field(
+        description="Chance with which the bound may fail; below one over the training records."
+    )
+    expected_batch: int = Field(
+        256, ge=1, description="Expected records in one step, a public number."
+    )
+    noise_multiplier: PositiveFloat | None = Field(
+        None,
+        description="Noise in units of the rule's bound; default: the least that keeps all steps "
+        "within epsilon.",
+    )
 
 
 class FairnessSettings(Section):

@@ -10,7 +10,7 @@ from equigrad.federation.report.plots.canvas import Plot
 from equigrad.steward.report.rows import group_rows
 from equigrad.steward.report.story import Story
 
-__all__ = ["report_html"]
+__all__ = ["flat_settings", "page_environment", "report_html"]
 
 
 def report_html(
@@ -31,7 +31,7 @@ def report_html(
     """
     rows = group_rows(story)
     return (
-        _environment()
+        page_environment("equigrad.steward.report")
         .get_template("train.html.j2")
         .render(
             story=story,
@@ -46,17 +46,18 @@ def report_html(
             cost=None if story.finish is None else story.finish["cost"],
             plots=[(plot, inline_svg(plot)) for plot in plots],
             notices=sorted({n for _, body in story.diagnosed for n in body["notices"]}),
-            config=_flat(config),
+            config=flat_settings(config),
             config_sealed=config_sealed,
         )
     )
 
 
-def _environment() -> Environment:
+def page_environment(package: str) -> Environment:
+    """Return what renders the templates of a package in the house's style, numbers included."""
     environment = Environment(
         loader=ChoiceLoader(
             [
-                PackageLoader("equigrad.steward.report", "templates"),
+                PackageLoader(package, "templates"),
                 PackageLoader("equigrad.federation.report", "templates"),  # the house's style
             ]
         ),
@@ -72,12 +73,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+def flat_settings(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
     """Return nested settings as ``(dotted key, value)``, in their order, without unset ones."""
     rows: list[tuple[str, str]] = []
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{above}{key}.")
+            rows += flat_settings(value, f"{above}{key}.")
         elif value is not None and value != []:
             text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
             rows.append((f"{above}{key}", text.lower() if isinstance(value, bool) else text))

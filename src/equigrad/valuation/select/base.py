@@ -162,6 +162,7 @@ class Selector(ABC):
         account: Account = None,
         slots: Slots | None = None,
         private: bool = True,
+        again: bool = False,
     ) -> Selection:
         """Choose records.
 
@@ -179,6 +180,9 @@ class Selector(ABC):
             Public slots of the records; by default as many as there are records.
         private
             As for :meth:`check`.
+        again
+            The same selection of the same scores is repeated, with its own key, after it was
+            interrupted.
 
         Returns
         -------
@@ -201,8 +205,8 @@ class Selector(ABC):
         source = key
         if event is not None:
             check_account(account, event.released)
-            check_key(key)
-            source = charge(account, event, key)
+            check_key(key, again=again)
+            source = charge(account, event, key, again=again)
         elif source is None and self.tosses:
             source = NoiseKey.secret()
         kept, released = self._choose(finite_values(scores), scores, places, source)
