@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, torch.get_num_threads()])
     parser.add_argument("--rounds", type=int, default=40, help="rounds of each process")
     parser.add_argument("--seconds", type=float, default=600, help="end a process's rounds then")
+    parser.add_argument("--no-memory", action="store_true", help="measure times only")
     options = parser.parse_args()
     if options.quick:
         options.models, options.batches, options.threads = ["mlp", "cnn"], [256], [1]
@@ -179,7 +180,8 @@ def main() -> None:
                 times(report, model, rows, threads, found)
                 if rows == CLAIMED:
                     claim_times(report, model, rows, threads, found)
-            memory(report, model, rows, FEW[:3] if options.quick else FEW)
+            if not options.no_memory:
+                memory(report, model, rows, FEW[:3] if options.quick else FEW)
     report.finish(options.json, ["opacus"])
 
 
