@@ -133,8 +133,9 @@ class Trajectory:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
-        return next(iter(self.model.parameters())).device
+        """Where the model is; the CPU if it has no parameters."""
+        first = next(self.model.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
 
     def subset(self, indices: Sequence[int]) -> "Trajectory":
         """Return the trajectory of some checkpoints, in the given (ascending) order."""
