@@ -6,7 +6,7 @@ from typing import Any
 
 from equigrad.errors import ConfigError
 from equigrad.valuation.base import Scorer, StreamedScorer, WholeScorer, make_scorer
-from equigrad.valuation.context import ScoringContext, scored_rows
+from equigrad.valuation.context import ScoringContext, scored_rows, validation_set
 from equigrad.valuation.reliability import Reliability, halves, reliability
 from equigrad.valuation.scores import ScoreSet
 from equigrad.valuation.sweep import ACCUMULATOR_BYTES, Job, Sweep, SweepState
@@ -94,7 +94,7 @@ def score(
     context = ScoringContext(
         trajectory,
         scored_rows(data),
-        validation=None if validation is None else scored_rows(validation),
+        validation=None if validation is None else validation_set(validation),
         ensemble=ensemble,
         public_validation=public_validation,
         batch_size=batch_size,
