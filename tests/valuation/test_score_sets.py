@@ -68,6 +68,8 @@ def test_all_but_the_values_is_json():
     assert content["bounds"] == [0, 2]
     assert content["reliability"] == {"rho": None, "verdict": "unreliable", "reason": ""}
     assert "values" not in content
+    open_ended = scores(1.0, bounds=(0.0, math.inf)).to_json()
+    assert json.loads(json.dumps(open_ended, allow_nan=False))["bounds"] == [0, None]
 
 
 @pytest.mark.parametrize(

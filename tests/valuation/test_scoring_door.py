@@ -36,6 +36,32 @@ def test_the_default_scorers_are_averages_over_the_trajectory():
     assert list(found) == list(DEFAULT_SCORERS) == ["loss-mean", "aum"]
 
 
+def test_an_empty_validation_set_is_said_to_be_that():
+    empty = (RECORDS[0][:0], RECORDS[1][:0])
+    with pytest.raises(DataError, match="In the validation set: "):
+        score(small_trajectory(), RECORDS, "grad-dot", view="local", validation=empty)
+    with pytest.raises(DataError, match="In the validation set: "):
+        validation_matrix(small_trajectory(), RECORDS, empty, "grad-dot", view="local")
+
+
+def test_a_range_by_an_impossible_number_of_classes_is_refused():
+    with pytest.raises(ConfigError, match="n_classes"):
+        make_scorer("sum-margin", n_classes=1)
+
+
+@pytest.mark.parametrize("one", ["loss", Loss()])
+def test_one_scorer_needs_no_list(one):
+    assert list(score(small_trajectory(), RECORDS, one, view="local")) == ["loss"]
+
+
+def test_a_model_without_parameters_serves_scorers_of_features_and_is_refused_by_others():
+    trajectory = small_trajectory(1, model=nn.Flatten())
+    found = score(trajectory, RECORDS, "data-oob", view="local")
+    assert found["data-oob"].values.shape == (8,)
+    with pytest.raises(ModelError, match="parameters"):
+        score(trajectory, RECORDS, "loss", view="local")
+
+
 @pytest.mark.parametrize("view", [None, "", "public", 3])
 def test_no_view_or_an_unknown_one_lists_the_three(view):
     trajectory, words = small_trajectory(), "local, release_scores, release_aggregate"

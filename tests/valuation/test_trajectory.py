@@ -1,6 +1,7 @@
 """Trajectories: what they refuse, what they leave as it was, what they call a checkpoint."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from valuation_helpers import drawn_states, small_trajectory
 
 from equigrad.errors import CheckpointError, ConfigError
+from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.valuation import PrivateSteps, Trajectory
 
 
@@ -137,3 +139,25 @@ def test_constants_out_of_range_are_refused(wrong):
     sound = {"clip": 1.0, "noise_multiplier": 1.0, "steps": 3, "delta": 1e-5}
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PrivateSteps(**{**sound, **wrong})
+
+
+EVENT = PrivacyEvent(noise_multiplier=2.0, sampling_rate=0.1, steps=8)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"noise_multiplier": 4.0},
+        {"sampling_rate": 0.05},
+        {"steps": 7},
+        {"neighbouring": "replace-one"},
+        {"group_size": 2},
+    ],
+)
+def test_constants_are_those_of_what_was_charged(change):
+    constants = PrivateSteps(1.0, 2.0, 8, 1e-5, 0.1)
+    facts = {"origin": "private", "private_steps": constants}
+    small_trajectory(events=(EVENT,), **facts)
+    small_trajectory(events=(EVENT.with_steps(3), EVENT.with_steps(6)), **facts)
+    with pytest.raises(CheckpointError, match="of the training that was charged"):
+        small_trajectory(events=(replace(EVENT, **change),), **facts)

@@ -27,7 +27,7 @@ from equigrad.privacy.training.rows import (
 from equigrad.valuation.trajectory import Trajectory
 from equigrad.valuation.visit import Visit
 
-__all__ = ["ScoringContext", "scored_rows"]
+__all__ = ["ScoringContext", "scored_rows", "validation_set"]
 
 _WORDS: Final = {
     "labels": "labels",
@@ -213,6 +213,14 @@ def scored_rows(data: object) -> Rows:
     parts = [next(iter(rows.chunks(len(rows)))) for rows in batches]
     inputs = _joined([part for part, _ in parts])
     return as_rows((inputs, torch.cat([labels for _, labels in parts])))
+
+
+def validation_set(data: object) -> Rows:
+    """Return a validation set as :func:`scored_rows` does; its errors say that it is one."""
+    try:
+        return scored_rows(data)
+    except DataError as error:
+        raise DataError(f"In the validation set: {error}") from error
 
 
 def _whole(labels: Tensor) -> Tensor:

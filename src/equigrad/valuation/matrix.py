@@ -10,7 +10,7 @@ from torch import Tensor
 from equigrad.errors import ConfigError, PrivacyViewError
 from equigrad.gradients import PerSamplePass
 from equigrad.valuation.base import Float64, Scorer, make_scorer
-from equigrad.valuation.context import ScoringContext, scored_rows
+from equigrad.valuation.context import ScoringContext, scored_rows, validation_set
 from equigrad.valuation.scorers.validating import ValidationScorer, validation_batches
 from equigrad.valuation.trajectory import Trajectory
 from equigrad.valuation.views import Local, View, as_view
@@ -78,7 +78,7 @@ def validation_matrix(
             f"grad-cos), got {made.name!r}. Use score for the others."
         )
     context = ScoringContext(
-        trajectory, scored_rows(data), validation=scored_rows(validation), batch_size=batch_size
+        trajectory, scored_rows(data), validation=validation_set(validation), batch_size=batch_size
     )
     made.check(context)
     shown.check(made, context)

@@ -104,12 +104,12 @@ class ScoreSet:
         return self.origin == "unprotected"
 
     def to_json(self) -> dict[str, Any]:
-        """Return all but the values as JSON can hold it."""
+        """Return all but the values as JSON can hold it; infinite ends of the range as None."""
         return {
             "scorer": self.scorer,
             "orientation": self.orientation,
             "locality": self.locality,
-            "bounds": None if self.bounds is None else list(self.bounds),
+            "bounds": None if self.bounds is None else [_finite(end) for end in self.bounds],
             "origin": self.origin,
             "view": self.view,
             "checkpoints": list(self.checkpoints),
@@ -266,6 +266,10 @@ def _derived(scores: ScoreSet, **changes: Any) -> ScoreSet:
     """Return a plain set, without the reliability and the noise that were of ``scores`` alone."""
     known = {f.name: getattr(scores, f.name) for f in fields(ScoreSet)}
     return ScoreSet(**{**known, "reliability": None, **changes})
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def _refuse_infinite(scores: ScoreSet) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from equigrad.errors import ConfigError
 from equigrad.valuation.base import Scorer, StreamedScorer, WholeScorer, make_scorer
-from equigrad.valuation.context import ScoringContext, scored_rows
+from equigrad.valuation.context import ScoringContext, scored_rows, validation_set
 from equigrad.valuation.reliability import Reliability, halves, reliability
 from equigrad.valuation.scores import ScoreSet
 from equigrad.valuation.sweep import ACCUMULATOR_BYTES, Job, Sweep, SweepState
@@ -22,7 +22,7 @@ DEFAULT_SCORERS = ("loss-mean", "aum")
 def score(
     trajectory: Trajectory,
     data: object,
-    scorers: Sequence[Scorer | str] = DEFAULT_SCORERS,
+    scorers: Sequence[Scorer | str] | Scorer | str = DEFAULT_SCORERS,
     *,
     view: View | str | None = None,
     validation: object = None,
@@ -48,7 +48,7 @@ def score(
         The records in their order: ``(inputs, labels)``, a map-style ``Dataset``, a
         ``DataLoader`` or any other iterable of batches.
     scorers
-        Names or instances.
+        Names or instances; one alone needs no list.
     view
         Who may see the scores: ``"local"``, or a release of :mod:`equigrad.valuation.release`.
         There is no default.
@@ -86,14 +86,15 @@ def score(
         For records or a model that cannot be scored.
     """
     shown = as_view(view)
-    made = [make_scorer(one) for one in scorers]
+    given = [scorers] if isinstance(scorers, Scorer | str) else scorers
+    made = [make_scorer(one) for one in given]
     labels = [one.label for one in made]
     if not made or len(set(labels)) < len(labels):
         raise ConfigError(f"Expected one scorer or more, all different, got {labels}.")
     context = ScoringContext(
         trajectory,
         scored_rows(data),
-        validation=None if validation is None else scored_rows(validation),
+        validation=None if validation is None else validation_set(validation),
         ensemble=ensemble,
         public_validation=public_validation,
         batch_size=batch_size,

@@ -5,6 +5,7 @@ training.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from equigrad._validate import choice, in_range, positive, positive_int
 from equigrad.errors import CheckpointError
 from equigrad.gradients import per_record_loss
 from equigrad.gradients.calling import buffers_kept, evaluating
-from equigrad.privacy.accounting import PrivacyEvent
+from equigrad.privacy.accounting import ADD_OR_REMOVE_ONE, PrivacyEvent
 
 __all__ = ["ORIGINS", "Origin", "PrivateSteps", "Trajectory"]
 
@@ -92,8 +93,8 @@ class Trajectory:
     Raises
     ------
     CheckpointError
-        If there is no checkpoint, names or shapes differ from the model's, or steps or learning
-        rates do not fit.
+        If there is no checkpoint, names or shapes differ from the model's, steps or learning rates
+        do not fit, or ``private_steps`` are not those of the events.
     """
 
     model: nn.Module
@@ -118,6 +119,7 @@ class Trajectory:
             )
         self._check_list("steps", self.steps)
         self._check_list("learning_rates", self.learning_rates)
+        self._check_constants()
         if self.steps is not None and any(
             b < a for a, b in zip(self.steps, self.steps[1:], strict=False)
         ):
@@ -133,8 +135,9 @@ class Trajectory:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
-        return next(iter(self.model.parameters())).device
+        """Where the model is; the CPU if it has no parameters."""
+        first = next(self.model.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
 
     def subset(self, indices: Sequence[int]) -> "Trajectory":
         """Return the trajectory of some checkpoints, in the given (ascending) order."""
@@ -206,6 +209,24 @@ class Trajectory:
             raise CheckpointError(
                 f"Expected one of {name} for each of {len(self.states)} checkpoints, got "
                 f"{len(values)}."
+            )
+
+    def _check_constants(self) -> None:
+        """Refuse constants of another training than the one that was charged."""
+        known, events = self.private_steps, self.events
+        if known is None or not events:
+            return
+        charged = sum(
+            event.steps
+            for event in events
+            if math.isclose(event.noise_multiplier, known.noise_multiplier, rel_tol=1e-9)
+            and math.isclose(event.sampling_rate, known.sampling_rate, rel_tol=1e-9)
+            and (event.neighbouring, event.group_size) == (ADD_OR_REMOVE_ONE, 1)
+        )
+        if charged < known.steps:
+            raise CheckpointError(
+                f"Expected private_steps of the training that was charged, got {known}, of whose "
+                f"steps the events hold {charged}. Take both from one run, as collect does."
             )
 
     def _check_state(self, state: Mapping[str, Tensor], index: int) -> None:

@@ -52,6 +52,17 @@ def test_rows_that_take_no_part_do_not_matter():
     assert not torch.equal(flat(trained(kept).model), flat(trained(more).model))
 
 
+@pytest.mark.parametrize("form", ["read-only array", "array", "tensor", "list"])
+def test_any_form_of_mask_is_taken_and_copied(form):
+    given = mask().numpy().copy()
+    kept = {"tensor": torch.from_numpy(given), "list": given.tolist()}.get(form, given)
+    given.setflags(write=form != "read-only array")
+    run = trainer(kept=kept)
+    if given.flags.writeable and form != "list":
+        given[:] = ~given
+    assert torch.equal(run.rows.kept, mask())
+
+
 def test_all_rows_kept_is_no_selection():
     everything = torch.ones(N, dtype=torch.bool)
     assert torch.equal(flat(trained(everything).model), flat(trained(None).model))

@@ -51,14 +51,15 @@ class KeptRows:
 
 
 def kept_rows(rows: Rows, kept: object) -> KeptRows:
-    """Return ``rows`` with the mask ``kept``.
+    """Return ``rows`` with a copy of the mask ``kept``: an array, a tensor or a list.
 
     Raises
     ------
     DataError
         If ``kept`` is not one truth value for each row.
     """
-    mask = torch.as_tensor(kept).cpu()
+    # A copy: an array of a Selection is read-only, and another could change during the run.
+    mask = kept.detach().cpu().clone() if isinstance(kept, Tensor) else torch.tensor(kept)
     if mask.dtype is not torch.bool or mask.shape != (len(rows),):
         raise DataError(
             f"Expected kept as one truth value per row, bool of shape ({len(rows)},), got "

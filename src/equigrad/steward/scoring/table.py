@@ -4,6 +4,7 @@ Parquet holds the numbers to the last bit; CSV holds the same for people.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ def restored(
         orientation=body["orientation"],
         locality=body["locality"],
         origin=body["origin"],
-        bounds=None if bounds is None else (float(bounds[0]), float(bounds[1])),
+        bounds=None if bounds is None else (_end(bounds[0], -math.inf), _end(bounds[1], math.inf)),
         checkpoints=tuple(body["checkpoints"]),
         settings=body["settings"],
         reliability=None if flag is None else Reliability(**_rho(flag)),
@@ -95,6 +96,11 @@ def restored(
         estimate=body["estimate"],
         public_validation=public_validation,
     )
+
+
+def _end(written: float | None, open_end: float) -> float:
+    """Return an end of a range from JSON, which has no word for an open one."""
+    return open_end if written is None else float(written)
 
 
 def has_side(body: Mapping[str, Any]) -> bool:

@@ -189,9 +189,8 @@ def refuse_estimate(estimate: bool, scorer: str, use: str) -> None:
     """
     if estimate:
         raise PrivacyError(
-            f"Expected sound values for {use}, got estimates of {scorer} (carried norms or "
-            "rounding to the nearest level). Compute the norm of every step, without carry_last or "
-            "parity."
+            f"Expected sound values for {use}, got estimates of {scorer} (carried norms). "
+            "Compute the norm of every step, without carry_last."
         )
 
 

@@ -8,6 +8,7 @@ import math
 
 from torch import Tensor
 
+from equigrad._validate import positive_int
 from equigrad.valuation.base import SCORERS, Bounds
 from equigrad.valuation.scorers.averages import AveragingScorer, LastCheckpoint
 from equigrad.valuation.trajectory import Trajectory
@@ -57,7 +58,12 @@ class SumMargin(LastCheckpoint):
     Parameters
     ----------
     n_classes
-        K, for the public range of the score; without it the score has no bounds.
+        K >= 2, for the public range of the score; without it the score has no bounds.
+
+    Raises
+    ------
+    ConfigError
+        If ``n_classes`` is no whole number >= 2.
     """
 
     name = "sum-margin"
@@ -65,7 +71,9 @@ class SumMargin(LastCheckpoint):
     classes_only = True
 
     def __init__(self, n_classes: int | None = None) -> None:
-        self.n_classes = n_classes
+        self.n_classes = (
+            None if n_classes is None else positive_int("n_classes", n_classes, least=2)
+        )
 
     def settings(self) -> dict[str, int | None]:
         """Return the number of classes, if it was given."""

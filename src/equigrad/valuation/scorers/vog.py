@@ -125,8 +125,8 @@ class Vog(StreamedScorer):
         if have < self.least_checkpoints:
             raise CheckpointError(
                 f"Expected at least {self.least_checkpoints} checkpoints in the stage "
-                f"{self.stage!r} of vog, got {have} of {count}. Keep more of them while training, "
-                "or take stage='all'."
+                f"{self.stage!r} of vog, got {have} of {count}. Keep more of them while training"
+                f"{'' if self.stage == 'all' else ', or take stage=' + repr('all')}."
             )
         super().check(context)
         shape = tuple(only_input(context.first).shape)
