@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	command -v $$p; break; fi; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses=2 --dist=loadfile
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
@@ -43,7 +43,7 @@ demo: $(VENV)/.installed ## Train the example consortium and show who earned wha
 	@$(BIN)/equigrad run examples/consortium.toml --folder $(DEMO)
 
 test: $(VENV)/.installed-dev ## Run the whole test suite (EQUIGRAD_GOLDEN: other golden cases)
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import rules, documentation
 	@$(BIN)/ruff format --check .
