@@ -1,0 +1,132 @@
+"""A training's state between two rounds: arrays and JSON, for whoever stores them.
+
+Learners are not in it: their models come again from the messages, by the same fits with the same
+seeds, bit for bit. Neighbours: ``sponsor`` is saved and loaded, ``training`` goes on.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from equigrad.assistance.arrays import Float64
+from equigrad.assistance.parties import Parties
+from equigrad.assistance.sponsor import Sponsor
+from equigrad.assistance.track import Round
+from equigrad.errors import DataError
+from equigrad.privacy.accounting import PrivacyEvent
+
+__all__ = ["TrainingState", "load_sponsor", "round_from_json", "round_to_json", "save_sponsor"]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a training needs to go on.
+
+    It holds residuals and the sponsor's scores, so it is the sponsor's alone.
+
+    Attributes
+    ----------
+    arrays
+        float64 arrays by name.
+    meta
+        Numbers, rounds and events, ready for JSON.
+    """
+
+    arrays: Mapping[str, Float64]
+    meta: Mapping[str, Any]
+
+
+def round_to_json(made: Round) -> dict[str, Any]:
+    """Return a round as JSON can hold it, to the bit."""
+    content: dict[str, Any] = {}
+    for field in fields(made):
+        value = getattr(made, field.name)
+        content[field.name] = value.tolist() if isinstance(value, np.ndarray) else value
+    content["reasons"] = {str(m): reason for m, reason in made.reasons.items()}
+    return content
+
+
+def round_from_json(content: Mapping[str, Any]) -> Round:
+    """Return the round that :func:`round_to_json` wrote."""
+    values = dict(content)
+    for name in ("weights", "H", "c"):
+        values[name] = np.asarray(values[name], dtype=np.float64)
+    values["answered"] = np.asarray(values["answered"], dtype=np.bool_)
+    values["reasons"] = {int(m): reason for m, reason in values["reasons"].items()}
+    return Round(**values)
+
+
+def save_sponsor(sponsor: Sponsor, meta: Mapping[str, Any]) -> TrainingState:
+    """Return the state after the last settled round; its arrays are copies."""
+    n_rows, n_outputs = sponsor.track.F.shape
+    n_stop = len(sponsor.rows.stop)
+    arrays = {
+        "F": sponsor.track.F.copy(),
+        "messages": np.array(sponsor.messages[: sponsor.t]).reshape(
+            -1, len(sponsor.rows.fit), n_outputs
+        ),
+        "stop_losses": np.array(sponsor.stop_losses).reshape(-1, n_stop),
+        "train_losses": np.array(sponsor.train_losses),
+    }
+    content = {
+        **meta,
+        "t": sponsor.t,
+        "n_rows": n_rows,
+        "memorising": sorted(sponsor.memorising),
+        "rounds": [round_to_json(r) for r in sponsor.track.rounds],
+        "histories": [[round_to_json(r) for r in rounds] for rounds in sponsor.histories],
+        "all_reasons": [{str(m): w for m, w in r.items()} for r in sponsor._all_reasons],
+        "events": [event.to_json() for event in sponsor.events],
+    }
+    if sponsor.public is not sponsor.track:
+        arrays["public_F"] = sponsor.public.F.copy()
+        arrays["public_target"] = sponsor.public.target.copy()
+        arrays["public_start"] = sponsor.public.start.copy()
+        arrays["estimates"] = np.array(sponsor._estimates).reshape(
+            -1, len(sponsor.rows.fit), n_outputs
+        )
+        content["public_rounds"] = [round_to_json(r) for r in sponsor.public.rounds]
+    json.dumps(content)  # what cannot be written is found here, not when it is needed
+    return TrainingState(arrays, content)
+
+
+def load_sponsor(sponsor: Sponsor, state: TrainingState, parties: Parties) -> None:
+    """Put a new sponsor, and parties that began its pass, where the state says.
+
+    Raises
+    ------
+    DataError
+        If the state is of other rows.
+    """
+    arrays, meta = state.arrays, state.meta
+    if np.shape(arrays["F"]) != sponsor.track.F.shape:
+        raise DataError(
+            f"Expected the state of a training on {sponsor.track.F.shape} scores, got one of "
+            f"{np.shape(arrays['F'])}. Resume with the data it was made with."
+        )
+    sponsor.track.F = np.array(arrays["F"], dtype=np.float64)
+    sponsor.track.rounds = [round_from_json(r) for r in meta["rounds"]]
+    sponsor.histories = [[round_from_json(r) for r in rounds] for rounds in meta["histories"]]
+    sponsor._all_reasons = [{int(m): w for m, w in r.items()} for r in meta["all_reasons"]]
+    sponsor.memorising = set(meta["memorising"])
+    sponsor.messages = [np.array(message) for message in arrays["messages"]]
+    sponsor.train_losses = [float(value) for value in arrays["train_losses"]]
+    if len(sponsor.rows.stop):
+        sponsor.stop_losses = [np.array(row) for row in arrays["stop_losses"]]
+    sponsor.events = [PrivacyEvent.from_json(event) for event in meta["events"]]
+    if sponsor.public is not sponsor.track:
+        sponsor.public.target = np.array(arrays["public_target"])
+        sponsor.public.start = np.array(arrays["public_start"])
+        sponsor.public.F = np.array(arrays["public_F"])
+        sponsor.public.rounds = [round_from_json(r) for r in meta["public_rounds"]]
+        sponsor._estimates = [np.array(estimate) for estimate in arrays["estimates"]]
+    for t, message in enumerate(sponsor.messages, start=1):
+        parties.answer(t, message)
+    if sponsor.restating:
+        for t, made in enumerate(sponsor.track.rounds, start=1):
+            told = parties.stated(t)
+            fits = [fit if made.answered[m] else None for m, fit in enumerate(told)]
+            sponsor._all_fits.append(fits)
