@@ -134,7 +134,8 @@ class Track:
 
     def value(self, rows: Int64) -> float:
         """Return the loss on some rows."""
-        return self.loss.value(*self._of(rows, self.target, self.F), self._weight(rows))
+        target, scores = self._of(rows, self.target, self.F)
+        return self.loss.value(target, scores, self._weight(rows))
 
     def settle(
         self,

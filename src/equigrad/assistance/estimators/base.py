@@ -31,7 +31,7 @@ from equigrad.assistance.warn import AssistanceWarning
 from equigrad.errors import ConfigError, DataError
 from equigrad.privacy.noise import NoiseKey
 
-__all__ = ["Answer", "BaseGAL"]
+__all__ = ["Answer", "BaseGAL", "refuse_labels_among_columns", "refuse_unfinite"]
 
 _ALONE = "sponsor"
 
@@ -300,7 +300,7 @@ class BaseGAL(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
         return Answer(scores, names, taking)
 
     def parts(self, X: Any) -> Float64:
-        """Return each party's additive part ``(M, n, K)``; with ``init_`` they sum to the scores."""
+        """Return each party's additive part ``(M, n, K)``; with ``init_`` they sum to scores."""
         outputs, mask, gone = self._asked(X, (), None)
         mask[:, list(gone)] = False
         return self.model_.parts(outputs, mask)
@@ -361,3 +361,10 @@ def refuse_labels_among_columns(X: Any, y: Any) -> None:
             f"Expected labels with the sponsor alone, got a column {name!r} among the features as "
             "well as in y. Drop it."
         )
+
+
+def refuse_unfinite(y: Any) -> None:
+    """Raise ``DataError`` for labels that are NaN or infinite."""
+    labels = np.asarray(y)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise DataError("Expected finite labels, got NaN or infinity in y. Drop such rows.")

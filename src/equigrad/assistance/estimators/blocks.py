@@ -89,7 +89,7 @@ def as_blocks(X: Any) -> PartyBlocks | None:
     """Return blocks if X is a collection of them, else None: X is one table."""
     if isinstance(X, PartyBlocks):
         return X
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # some sparse tables are mappings
         return PartyBlocks(X)
     if isinstance(X, list | tuple) and any(_is_table(block) for block in X):
         return PartyBlocks(X)

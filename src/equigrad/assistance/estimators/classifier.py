@@ -12,7 +12,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from equigrad.assistance.arrays import Int64
-from equigrad.assistance.estimators.base import BaseGAL, refuse_labels_among_columns
+from equigrad.assistance.estimators.base import (
+    BaseGAL,
+    refuse_labels_among_columns,
+    refuse_unfinite,
+)
 from equigrad.assistance.losses import Loss
 from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState
@@ -117,6 +121,7 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         blocks = self._blocks_to_fit(X)
+        refuse_unfinite(y)
         check_classification_targets(y)
         labels = column_or_1d(y, warn=True)
         n_rows = len(next(iter(blocks.values())))
@@ -155,7 +160,7 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
     ) -> npt.NDArray[Any]:
         """Return the most probable class of each row, ``(n,)``; of equal ones the first."""
         scores = self.answer(X, absent=absent, held=held).scores
-        return np.take(self.classes_, scores.argmax(axis=1))
+        return np.asarray(np.take(self.classes_, scores.argmax(axis=1)))
 
     def staged_predict(
         self, X: Any, *, absent: Collection[str] = (), held: Any = None

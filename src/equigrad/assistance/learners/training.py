@@ -67,7 +67,7 @@ def seeded(seed: np.random.SeedSequence) -> Iterator[torch.Generator]:
     """Seed PyTorch for a fit, give a generator for its batches, and put everything back."""
     numbers = seed.generate_state(2, np.uint64)
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(int(numbers[0] >> np.uint64(1)))
+        torch.default_generator.manual_seed(int(numbers[0] >> np.uint64(1)))
         yield torch.Generator().manual_seed(int(numbers[1] >> np.uint64(1)))
 
 
@@ -119,7 +119,7 @@ def train(
     power = LOCAL_LOSSES[schedule.loss]
     for _ in range(schedule.epochs):
         order = torch.randperm(n_rows, generator=generator)
-        for rows in order.split(schedule.batch_size):
+        for rows in torch.split(order, schedule.batch_size):
             optimizer.zero_grad()
             each = error(rows).abs().pow(power).flatten(1).mean(1)
             loss = (each if weight is None else each * weight[rows]).mean()
@@ -139,5 +139,5 @@ def evaluate(module: nn.Module, rows: Tensor) -> Float64:
     """
     exact = copy.deepcopy(module).double().eval()
     with torch.no_grad():
-        parts = [exact(part.double()) for part in rows.split(_CHUNK)]
+        parts = [exact(part.double()) for part in torch.split(rows, _CHUNK)]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)

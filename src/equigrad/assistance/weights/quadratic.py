@@ -87,5 +87,5 @@ def _with_sum_one(H: Float64, c: Float64) -> Float64:
     right = np.append(c, 1.0)
     found = np.linalg.solve(system, right)
     found += np.linalg.solve(system, right - system @ found)
-    solved: Float64 = found[:size]
-    return solved / solved.sum()
+    solved = found[:size]
+    return np.asarray(solved / solved.sum())
