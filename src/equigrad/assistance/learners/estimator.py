@@ -1,5 +1,7 @@
 """Any scikit-learn regressor, cloned for every round."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +17,20 @@ from equigrad.assistance.learners.base import LEARNERS, Learner
 from equigrad.errors import ModelError
 
 __all__ = ["HistGradientBoosting", "SklearnLearner"]
+
+
+@contextlib.contextmanager
+def _numpy_seeded(number: int) -> Iterator[None]:
+    """Seed NumPy's global generator for a fit, and put it back.
+
+    Some regressors draw from it and have no parameter for it (support vectors among them).
+    """
+    state = np.random.get_state()  # noqa: NPY002 - it is kept from moving
+    try:
+        np.random.seed(number)  # noqa: NPY002
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
 
 
 class SklearnLearner(Learner):
@@ -69,7 +85,8 @@ class SklearnLearner(Learner):
         if several and not get_tags(model).target_tags.multi_output:
             model = MultiOutputRegressor(model)
         more = {} if self._weight is None else {"sample_weight": self._weight}
-        self._fitted[t] = model.fit(self._rows, R if several else R[:, 0], **more)
+        with _numpy_seeded(int(numbers[0])):
+            self._fitted[t] = model.fit(self._rows, R if several else R[:, 0], **more)
 
     def _predict(self, t: int, X: npt.NDArray[Any]) -> Float64:
         found = np.asarray(self._fitted[t].predict(X.reshape(len(X), -1)), dtype=np.float64)
