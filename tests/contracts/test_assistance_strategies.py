@@ -1,6 +1,7 @@
 """Every loss, weigher and learner of gradient assisted learning keeps its contract."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.svm import SVR
@@ -126,9 +127,15 @@ class TestUsersWeigher(WeigherContract):
     registered = False
 
     def make(self):
-        return TorchWeigher(lambda e: torch.sqrt(1e-12 + e**2 * (1 + e**2)))
+        return TorchWeigher(lambda e: torch.log(torch.cosh(e)))
 
-    exact = False
+    def objective(self, problem, w):
+        return np.log(np.cosh(problem.residual - w @ problem.fits)).sum()
+
+    @pytest.mark.parametrize("unit", [1e-3, 1.0, 100.0])  # its units are the residual's own
+    @pytest.mark.parametrize("n_parties", [1, 2, 5, 12])
+    def test_weights_lie_in_the_simplex(self, n_parties, unit):
+        super().test_weights_lie_in_the_simplex(n_parties, unit)
 
 
 class TestEqual(WeigherContract):

@@ -12,17 +12,20 @@ from torch import Tensor
 from equigrad._validate import positive
 from equigrad.assistance.arrays import Float64
 from equigrad.assistance.weights.base import WEIGHERS, Weigher, WeighProblem
+from equigrad.assistance.weights.quadratic import simplex_quadratic
 
 __all__ = ["Huber", "SmoothWeigher", "TorchWeigher", "WeighL4", "WeighL15"]
 
 _KKT: Final = 1e-6
+_MOST_REWEIGHTED: Final = 100
+_SHARES: Final = (1.0, 2 / 3, 1 / 3, 0.1, 0.01)
 
 
 class SmoothWeigher(Weigher):
     """Minimises ``sum phi(r - sum_m w_m f_m)`` for a convex, differentiable ``phi``.
 
     By SLSQP from 1/M with the analytic gradient; where its relative KKT residual stays above 1e-6,
-    by a trust-region method.
+    further by iteratively reweighted least squares, and then by a trust-region method.
     """
 
     @abstractmethod
@@ -45,6 +48,8 @@ class SmoothWeigher(Weigher):
         )
         w = _feasible(found.x)
         if _kkt(w, objective(w)[1]) > _KKT:
+            w = self._reweighted(problem, w)
+        if _kkt(w, objective(w)[1]) > _KKT:
             again = minimize(
                 objective,
                 w,
@@ -57,6 +62,31 @@ class SmoothWeigher(Weigher):
             )
             other = _feasible(again.x)
             w = min((w, other), key=lambda v: objective(v)[0])
+        return w
+
+    def _reweighted(self, problem: WeighProblem, w: Float64) -> Float64:
+        """Return better weights from quadratic programmes with the curvature ``phi'(e) / e``.
+
+        For powers p above 2 the step is cut to ``1 / (p - 1)``, which makes it Newton's.
+        """
+        value, gradient = self._gradient(problem, w)
+        for _ in range(_MOST_REWEIGHTED):
+            if _kkt(w, gradient) <= _KKT:
+                break
+            errors = problem.residual - w @ problem.fits
+            safe = np.where(np.abs(errors) > 1e-12 * np.abs(errors).max(), errors, 1.0)
+            curvature = np.maximum(self.loss(safe)[1] / safe, 0.0)
+            if problem.weight is not None:
+                curvature = curvature * problem.weight
+            heavy = problem.fits * curvature
+            aim = simplex_quadratic(heavy @ problem.fits.T, heavy @ problem.residual)
+            tries = [w + share * (aim - w) for share in _SHARES]
+            values = [self._gradient(problem, moved)[0] for moved in tries]
+            best = int(np.argmin(values))
+            if values[best] >= value:
+                break
+            w = tries[best]
+            value, gradient = self._gradient(problem, w)
         return w
 
     def _gradient(self, problem: WeighProblem, w: Float64) -> tuple[float, Float64]:
