@@ -33,14 +33,14 @@ def reference_step(
     columns = 1.0 if loss.classification else 1.0 / target.shape[1]  # of the reported mean
 
     def closure() -> float:
-        place = scores + float(eta) * direction
+        place = scores + float(eta.detach()) * direction
         pull = (loss.residual(target, place, 0.0) * direction).sum(axis=1)
         eta.grad = torch.tensor(-columns * mean_of_rows(pull, weight), dtype=torch.float64)
         return loss.value(target, place, weight)
 
     for _ in range(10):
         optimizer.step(closure)  # type: ignore[no-untyped-call]  # PyTorch does not annotate it
-    found = abs(float(eta))
+    found = abs(float(eta.detach()))
     return min(found, 300.0) if np.isfinite(found) else 300.0
 
 

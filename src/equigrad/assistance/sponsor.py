@@ -318,6 +318,6 @@ class Sponsor:
 
 
 def _explained(residual: Float64, fit: Float64) -> float:
-    """Return the share of the residual's square that a fit explains; 0 where there is none."""
+    """Return the share of the residual's square that a fit explains, at least 0."""
     total = float((residual**2).sum())
-    return 1.0 - float(((residual - fit) ** 2).sum()) / total if total > 0.0 else 0.0
+    return max(0.0, 1.0 - float(((residual - fit) ** 2).sum()) / total) if total > 0.0 else 0.0

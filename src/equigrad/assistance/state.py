@@ -5,7 +5,7 @@ seeds, bit for bit. Neighbours: ``sponsor`` is saved and loaded, ``training`` go
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -62,13 +62,11 @@ def round_from_json(content: Mapping[str, Any]) -> Round:
 def save_sponsor(sponsor: Sponsor, meta: Mapping[str, Any]) -> TrainingState:
     """Return the state after the last settled round; its arrays are copies."""
     n_rows, n_outputs = sponsor.track.F.shape
-    n_stop = len(sponsor.rows.stop)
+    sent = (len(sponsor.rows.fit), n_outputs)
     arrays = {
         "F": sponsor.track.F.copy(),
-        "messages": np.array(sponsor.messages[: sponsor.t]).reshape(
-            -1, len(sponsor.rows.fit), n_outputs
-        ),
-        "stop_losses": np.array(sponsor.stop_losses).reshape(-1, n_stop),
+        "messages": _stacked(sponsor.messages[: sponsor.t], sent),
+        "stop_losses": _stacked(sponsor.stop_losses, (len(sponsor.rows.stop),)),
         "train_losses": np.array(sponsor.train_losses),
     }
     content = {
@@ -85,9 +83,7 @@ def save_sponsor(sponsor: Sponsor, meta: Mapping[str, Any]) -> TrainingState:
         arrays["public_F"] = sponsor.public.F.copy()
         arrays["public_target"] = sponsor.public.target.copy()
         arrays["public_start"] = sponsor.public.start.copy()
-        arrays["estimates"] = np.array(sponsor._estimates).reshape(
-            -1, len(sponsor.rows.fit), n_outputs
-        )
+        arrays["estimates"] = _stacked(sponsor._estimates, sent)
         content["public_rounds"] = [round_to_json(r) for r in sponsor.public.rounds]
     json.dumps(content)  # what cannot be written is found here, not when it is needed
     return TrainingState(arrays, content)
@@ -130,3 +126,8 @@ def load_sponsor(sponsor: Sponsor, state: TrainingState, parties: Parties) -> No
             told = parties.stated(t)
             fits = [fit if made.answered[m] else None for m, fit in enumerate(told)]
             sponsor._all_fits.append(fits)
+
+
+def _stacked(arrays: Sequence[Float64], shape: tuple[int, ...]) -> Float64:
+    """Return arrays of one shape as one, also where there is none."""
+    return np.array(arrays, dtype=np.float64).reshape(len(arrays), *shape)
