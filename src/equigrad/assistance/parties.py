@@ -88,7 +88,8 @@ class LocalParties:
         run_seed: int = 0,
     ) -> None:
         self.names = tuple(blocks)
-        self.blocks = list(blocks.values())
+        # The same layout wherever rows come from: it decides the last bits of sums.
+        self.blocks = [np.ascontiguousarray(block) for block in blocks.values()]
         self.learners = list(learners)
         sizes = {name: len(block) for name, block in blocks.items()}
         if len(set(sizes.values())) > 1:

@@ -8,6 +8,7 @@ name the class ``Test...``.
 
 import json
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ class LossContract(ABC):
         counts = np.random.default_rng(6).integers(0, 4, self.n_rows)
         again = np.repeat(np.arange(self.n_rows), counts)
         weight = counts.astype(float)
-        pairs = [
+        pairs: list[tuple[Any, Any]] = [
             (loss.start(target, weight), loss.start(target[again])),
             (loss.value(target, scores, weight), loss.value(target[again], scores[again])),
             (

@@ -320,6 +320,7 @@ class BaseGAL(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
         named = (absent,) if isinstance(absent, str) else absent
         gone = set(self.model_.numbers_of(named))
         gone |= {m for m, block in enumerate(blocks) if block is None}
+        blocks = [None if block is None else np.ascontiguousarray(block) for block in blocks]
         mask = np.ones((n_rows, len(blocks)), dtype=np.bool_)
         if held is not None:
             mask = np.array(checked_held(held, n_rows, self.party_names_))

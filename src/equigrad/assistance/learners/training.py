@@ -85,7 +85,8 @@ def made(module: nn.Module | Callable[..., nn.Module], *shape: int) -> nn.Module
 
 def to_tensor(X: npt.NDArray[Any]) -> Tensor:
     """Return rows as float32."""
-    return torch.from_numpy(np.ascontiguousarray(X, dtype=np.float32))
+    rows = np.ascontiguousarray(X, dtype=np.float32)
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
 
 def train(

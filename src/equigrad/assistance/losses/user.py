@@ -46,7 +46,9 @@ class TorchLoss(Loss):
     def rows(self, target: Float64, scores: Float64) -> Float64:
         """Return what the function returns."""
         with torch.no_grad():
-            return self._checked(torch.from_numpy(scores), target).numpy().astype(np.float64)
+            return (
+                self._checked(torch.from_numpy(np.array(scores)), target).numpy().astype(np.float64)
+            )
 
     def residual(self, target: Float64, scores: Float64, scale: float = 1.0) -> Float64:
         """Return minus the gradient of the summed loss."""
@@ -70,12 +72,16 @@ class TorchLoss(Loss):
         best = found.x if found.fun <= loss(first)[0] else first
         return np.asarray(best, dtype=np.float64)
 
+    def step_limit(self, eta_max: float, scale: float) -> float:
+        """Return ``eta_max * max(1, scale)`` in regression: the residual may be without unit."""
+        return eta_max if self.classification else eta_max * max(1.0, scale)
+
     def describe(self) -> dict[str, Any]:
         """Return that it is a user's, and the function's name."""
         return {"loss": self.name, "function": getattr(self.function, "__name__", "unnamed")}
 
     def _checked(self, scores: Tensor, target: Float64) -> Tensor:
-        found = self.function(scores, torch.from_numpy(np.ascontiguousarray(target)))
+        found = self.function(scores, torch.from_numpy(np.array(target)))
         if not isinstance(found, Tensor) or found.shape != scores.shape[:1]:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ConfigError(

@@ -72,7 +72,7 @@ class LaplaceResiduals(Mechanism):
 
     def _noisy(self, values: Float64, release: Release, key: NoiseKey, *, once: bool) -> Float64:
         noise = LaplaceMechanism(1.0 / release.eps, self.sensitivity(release, once=once))
-        rows = torch.from_numpy(np.ascontiguousarray(values))
+        rows = torch.from_numpy(np.array(values))
         # Rows do not share noise or labels: what one label moves has K coordinates.
         noisy = noise.release(rows, key, release.t, size=release.n_outputs)
         return np.asarray(noisy.numpy(), dtype=np.float64)
