@@ -145,6 +145,37 @@ def test_training_ends_by_rows_that_were_not_sent():
     )
 
 
+@pytest.mark.parametrize("weigh_on", ["train", "holdout"])
+def test_residuals_of_rows_held_out_are_sent_to_nobody(weigh_on):
+    parts = blocks(120)
+    target = values(parts)
+    changed, rows = target.copy(), []
+    chosen = settings(n_rounds=6, stopping="validation", weigh_on=weigh_on)
+    sent = []
+
+    def watch(under_way):
+        sponsor = under_way.sponsor
+        rows.append(sponsor.rows)
+        want = sponsor.messages[-1]
+        sent.append(want)
+
+    training, _ = fit(parts, target, chosen, on_round=watch)
+    assert not training.refitted
+    held_out = np.setdiff1d(np.arange(120), rows[0].fit)
+    assert len(held_out) == (24 if weigh_on == "train" else 36)
+    assert all(len(message) == 120 - len(held_out) for message in sent)
+    changed[rows[0].stop] += 1e3  # rows that only end training move no message
+    count = len(sent)
+    fit(
+        parts,
+        changed,
+        settings(n_rounds=6, stopping="validation", weigh_on=weigh_on),
+        on_round=watch,
+    )
+    for before, after in zip(sent[:count], sent[count:], strict=False):
+        np.testing.assert_array_equal(before, after)
+
+
 def test_few_rows_end_by_the_training_loss():
     parts = blocks(40, n_parties=1)
     training, _ = fit(parts, values(parts), settings(n_rounds=50, stopping="validation"))

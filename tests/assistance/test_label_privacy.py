@@ -167,7 +167,7 @@ def messages_of(target, noisy_row, *, row, rounds=4, one_track=False, monkeypatc
     def watch(under_way):
         sent.append(under_way.sponsor.messages[-1].copy())
         if one_track:  # what the authors do: weights and steps of the messages' own scores
-            under_way.sponsor.public.F = under_way.sponsor.track.F.copy()
+            under_way.sponsor.public.track.F = under_way.sponsor.track.F.copy()
 
     chosen = settings(True, n_rounds=rounds, privacy=plan)
     fit(parts, target, chosen, key=NoiseKey.test(1), on_round=watch)

@@ -14,6 +14,7 @@ from equigrad.assistance.arrays import Bool, Float64, mean_of_rows
 from equigrad.assistance.checks import checked_answer
 from equigrad.assistance.losses import Loss, make_loss
 from equigrad.assistance.privacy import BoundPrivacy
+from equigrad.assistance.public import PublicTrack
 from equigrad.assistance.rows import Rows
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.stopping import chosen_round, hopeless, standing_still
@@ -74,8 +75,7 @@ class Sponsor:
     ) -> None:
         self.loss: Loss = make_loss(settings.loss)
         self.rows, self.held, self.settings = rows, held, settings
-        self.privacy, self.restating = privacy, restating
-        self.weight = weight
+        self.restating, self.weight = restating, weight
         sent = target[rows.fit]
         sent_weight = None if weight is None else weight[rows.fit]
         pick = self.loss.start if settings.init == "best" else self.loss.mean_start
@@ -92,8 +92,6 @@ class Sponsor:
             rule=settings.rule,
             scale=scale,
         )
-        self.public: Track = self.track
-        self.events: list[PrivacyEvent] = []
         self.messages: list[Float64] = []
         self.train_losses = [self.track.value(rows.fit)]
         self.stop_losses: list[Float64] = [self._stop_loss()] if len(rows.stop) else []
@@ -101,9 +99,26 @@ class Sponsor:
         self.memorising: set[int] = set()
         self._all_fits: list[list[Float64 | None]] = []
         self._all_reasons: list[dict[int, str]] = []
-        self._estimates: list[Float64] = []
+        self.public: PublicTrack | None = None
         if privacy is not None:
-            self.public = self._public_track(privacy, resumed)
+            self.public = PublicTrack(
+                privacy,
+                self.track,
+                settings.public_rule,
+                n_rounds=settings.n_rounds,
+                restating=restating,
+                resumed=resumed,
+            )
+
+    @property
+    def events(self) -> list[PrivacyEvent]:
+        """Privacy events of all releases so far."""
+        return [] if self.public is None else self.public.events
+
+    @property
+    def public_rounds(self) -> list[Round]:
+        """Rounds of the public track; the sponsor's own without label privacy."""
+        return self.track.rounds if self.public is None else self.public.track.rounds
 
     @property
     def t(self) -> int:
@@ -122,13 +137,10 @@ class Sponsor:
         """
         if len(self.messages) > self.t:
             return self.messages[self.t]
-        residual = self.public.residual()[self.rows.fit]
-        if self.privacy is not None and not self.privacy.once:
-            self._charge()
-            target = self.public_target()[self.rows.fit]
-            scores = self.public.F[self.rows.fit]
-            clean = self.loss.residual(target, scores, self.public.scale)
-            residual = self.privacy.residual(clean, target, self.t + 1)
+        if self.public is None:
+            residual = self.track.residual()[self.rows.fit]
+        else:
+            residual = self.public.message(self.t + 1)
         self.messages.append(residual)
         return residual
 
@@ -143,7 +155,6 @@ class Sponsor:
         """
         fits, reasons = self._checked(answers)
         self._compare(fits)
-        self._learn()
         if self.restating:
             made = self._settle_again(fits, reasons)
         else:
@@ -162,7 +173,7 @@ class Sponsor:
         """
         if self.t >= self.settings.n_rounds:
             return "rounds"
-        if self.privacy is not None:
+        if self.public is not None:
             return None
         recent = self.track.rounds[-2:]
         if len(recent) == 2 and all(r.eta == 0.0 and r.answered.any() for r in recent):
@@ -185,69 +196,10 @@ class Sponsor:
             return self.histories[n_rounds - 1]
         return self.track.rounds[:n_rounds]
 
-    def public_target(self) -> Float64:
-        """Return the targets with regression labels clipped to their public bounds."""
-        bounds = None if self.privacy is None else self.privacy.release.label_bounds
-        if self.loss.classification or bounds is None:
-            return self.track.target
-        return np.clip(self.track.target, *bounds)
-
-    def _public_track(self, privacy: BoundPrivacy, resumed: bool) -> Track:
-        """Return the track that drives the messages; it is made of releases alone."""
-        if self.restating and not privacy.once:
-            raise ConfigError(
-                "Expected release='once' with a shared learner that refits, got 'per_round'. "
-                "Choose sharing='frozen', or release the labels once."
-            )
-        n_rows, n_outputs = self.track.target.shape
-        fit = self.rows.fit
-        target = np.zeros((n_rows, n_outputs))
-        start = np.zeros(n_outputs)
-        if not self.loss.classification:
-            bounds = privacy.release.label_bounds
-            if bounds is None:
-                raise ConfigError(
-                    "Expected label_bounds=(low, high) with label privacy in regression, got "
-                    "None. The start must not be read from the labels."
-                )
-            start += 0.5 * (bounds[0] + bounds[1])
-        if privacy.once and not resumed:
-            self._charge()
-            target[fit] = privacy.labels(self.public_target()[fit])
-            start = self.loss.start(target[fit])
-        bounds = privacy.release.label_bounds or (0.0, 1.0)
-        return Track(
-            self.loss,
-            target,
-            start,
-            fit=fit,
-            weigh=fit,
-            weight=self.weight,
-            held=self.held,
-            rule=self.settings.public_rule,
-            scale=bounds[1] - bounds[0],
-        )
-
-    def _charge(self) -> None:
-        if self.privacy is not None:
-            event = self.privacy.pay()
-            if event is not None:
-                self.events.append(event)
-
-    def _learn(self) -> None:
-        """Let the public track's target follow from all messages so far."""
-        if self.privacy is None or self.privacy.once:
-            return
-        fit = self.rows.fit
-        implied = self.loss.implied_target(self.messages[self.t], self.public.F[fit])
-        if implied is not None:
-            self._estimates.append(implied)
-            self.public.target[fit] = np.mean(self._estimates, axis=0)
-
     def _compare(self, fits: Sequence[Any]) -> None:
         """Note parties that fit the rows they were sent far better than rows held out."""
         rows = self.rows
-        if rows.holdout or not len(rows.stop) or self.privacy is not None:
+        if rows.holdout or not len(rows.stop) or self.public is not None:
             return
         residual = self.track.residual()
         for m, fit in enumerate(fits):
@@ -262,13 +214,8 @@ class Sponsor:
                 self.memorising.add(m)
 
     def _settle_all(self, fits: Fits, reasons: dict[int, str]) -> Round:
-        if self.public is not self.track:
-            fixed = self._public_step()
-            told = None
-            if fixed is not None:
-                told = np.zeros_like(self.public.F)
-                told[self.rows.fit] = self.messages[self.t]
-            self.public.settle(fits, reasons, fixed=fixed, residual=told)
+        if self.public is not None:
+            self.public.settle(self.messages[self.t], fits, reasons)
         return self.track.settle(fits, reasons)
 
     def _settle_again(self, fits: list[Any], reasons: dict[int, str]) -> Round:
@@ -281,18 +228,9 @@ class Sponsor:
             told = fit if fit.ndim == 3 else fit[None]
             for s in range(len(told)):
                 self._all_fits[len(self._all_fits) - len(told) + s][m] = told[s]
-        if self.public is not self.track:
+        if self.public is not None:
             self.public.settle_again(self._all_fits, self._all_reasons)
         return self.track.settle_again(self._all_fits, self._all_reasons)
-
-    def _public_step(self) -> float | None:
-        """Return the public step where no target follows from the messages.
-
-        Signs move scores by up to one a round: T steps of it cross half the labels' range.
-        """
-        if self.privacy is None or self.privacy.once or self._estimates:
-            return None
-        return 0.5 * self.public.scale / self.settings.n_rounds
 
     def _checked(self, answers: Sequence[Any]) -> tuple[list[Any], dict[int, str]]:
         """Return the answers that can be used, and why the others cannot."""

@@ -79,12 +79,13 @@ def save_sponsor(sponsor: Sponsor, meta: Mapping[str, Any]) -> TrainingState:
         "all_reasons": [{str(m): w for m, w in r.items()} for r in sponsor._all_reasons],
         "events": [event.to_json() for event in sponsor.events],
     }
-    if sponsor.public is not sponsor.track:
-        arrays["public_F"] = sponsor.public.F.copy()
-        arrays["public_target"] = sponsor.public.target.copy()
-        arrays["public_start"] = sponsor.public.start.copy()
-        arrays["estimates"] = _stacked(sponsor._estimates, sent)
-        content["public_rounds"] = [round_to_json(r) for r in sponsor.public.rounds]
+    if sponsor.public is not None:
+        track = sponsor.public.track
+        arrays["public_F"] = track.F.copy()
+        arrays["public_target"] = track.target.copy()
+        arrays["public_start"] = track.start.copy()
+        arrays["estimates"] = _stacked(sponsor.public.estimates, sent)
+        content["public_rounds"] = [round_to_json(r) for r in track.rounds]
     json.dumps(content)  # what cannot be written is found here, not when it is needed
     return TrainingState(arrays, content)
 
@@ -112,13 +113,14 @@ def load_sponsor(sponsor: Sponsor, state: TrainingState, parties: Parties) -> No
     sponsor.train_losses = [float(value) for value in arrays["train_losses"]]
     if len(sponsor.rows.stop):
         sponsor.stop_losses = [np.array(row) for row in arrays["stop_losses"]]
-    sponsor.events = [PrivacyEvent.from_json(event) for event in meta["events"]]
-    if sponsor.public is not sponsor.track:
-        sponsor.public.target = np.array(arrays["public_target"])
-        sponsor.public.start = np.array(arrays["public_start"])
-        sponsor.public.F = np.array(arrays["public_F"])
-        sponsor.public.rounds = [round_from_json(r) for r in meta["public_rounds"]]
-        sponsor._estimates = [np.array(estimate) for estimate in arrays["estimates"]]
+    if sponsor.public is not None:
+        track = sponsor.public.track
+        track.target = np.array(arrays["public_target"])
+        track.start = np.array(arrays["public_start"])
+        track.F = np.array(arrays["public_F"])
+        track.rounds = [round_from_json(r) for r in meta["public_rounds"]]
+        sponsor.public.estimates = [np.array(estimate) for estimate in arrays["estimates"]]
+        sponsor.public.events = [PrivacyEvent.from_json(event) for event in meta["events"]]
     for t, message in enumerate(sponsor.messages, start=1):
         parties.answer(t, message)
     if sponsor.restating:

@@ -263,7 +263,7 @@ def _ended(
         sponsor.rows,
         reason,
         tuple(sponsor.events),
-        tuple(sponsor.public.rounds),
+        tuple(sponsor.public_rounds),
         sponsor.track.F,
         refitted,
     )

@@ -12,11 +12,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from equigrad.assistance.arrays import Int64
-from equigrad.assistance.estimators.base import (
-    BaseGAL,
-    refuse_labels_among_columns,
-    refuse_unfinite,
-)
+from equigrad.assistance.estimators.base import BaseGAL
+from equigrad.assistance.estimators.reading import refuse_labels_among_columns, refuse_unfinite
 from equigrad.assistance.losses import Loss
 from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array, column_or_1d
 
-from equigrad.assistance.estimators.base import BaseGAL, refuse_labels_among_columns
+from equigrad.assistance.estimators.base import BaseGAL
+from equigrad.assistance.estimators.reading import refuse_labels_among_columns
 from equigrad.assistance.losses import Loss
 from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState
