@@ -1,5 +1,6 @@
 """What the specification promises of a training, sentence by sentence."""
 
+import warnings
 from itertools import permutations
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.tree import DecisionTreeRegressor
 from torch import nn
 
 from equigrad.assistance import (
+    AssistanceWarning,
     LeastSquares,
     Ridge,
     Schedule,
@@ -190,6 +192,29 @@ def test_a_row_of_the_sponsor_alone_moves_by_the_sponsor():
             F = F + made.eta * parties.learners[0].predict(t, parts["a"][10:30])
     np.testing.assert_allclose(training.F[10:30], F, atol=1e-12)
     assert np.isfinite(training.F).all()
+
+
+@given(st.integers(0, 10**6), st.sampled_from(LOSSES), st.booleans(), st.booleans())
+@examples(max_examples=25, deadline=None)
+def test_any_pattern_of_rows_repeats_its_record(seed, loss, weighted, holdout):
+    generator = np.random.default_rng(seed)
+    n_parties = int(generator.integers(1, 5))
+    parts = blocks(60, n_parties, seed)
+    held = generator.uniform(size=(60, n_parties)) < generator.uniform(0.1, 1)
+    held[:, 0] = True
+    more = {"weigh_on": "holdout"} if holdout else {}
+    chosen = settings(loss == "ce", loss=loss, n_rounds=3, **more)
+    weight = generator.uniform(0.5, 2, 60) if weighted else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssistanceWarning)
+        training, parties = fit(parts, task(loss, parts), chosen, held=held, weight=weight)
+    got = training.model.scores(outputs_of(parties), held)
+    size = np.abs(training.F).max()
+    np.testing.assert_allclose(got, training.F, rtol=1e-10, atol=1e-10 * size)
+    assert (training.model.weights >= 0).all()
+    assert (training.model.weights.sum(axis=1) <= 1 + 1e-12).all()
+    if not holdout:
+        assert (np.diff(training.losses) <= 1e-12 * max(1, training.losses[0])).all()
 
 
 @given(st.integers(0, 10**6), st.integers(1, 6))

@@ -13,13 +13,16 @@ from torch import nn
 from equigrad.assistance import (
     AssistanceWarning,
     LocalParties,
+    Pass,
     Ridge,
     Schedule,
     Settings,
     SharedLearner,
     SklearnLearner,
+    Sponsor,
     TorchLearner,
     TrainingState,
+    all_rows,
     party_seed,
     split_rows,
     train,
@@ -145,6 +148,7 @@ def test_training_ends_by_rows_that_were_not_sent():
     )
 
 
+@pytest.mark.filterwarnings("ignore::equigrad.assistance.AssistanceWarning")
 @pytest.mark.parametrize("weigh_on", ["train", "holdout"])
 def test_residuals_of_rows_held_out_are_sent_to_nobody(weigh_on):
     parts = blocks(120)
@@ -261,6 +265,26 @@ def test_a_killed_training_goes_on_to_the_same_model(name, after):
     assert again.validation_losses == whole.validation_losses
     got = again.model.scores(outputs_of(parties), parties.held)
     np.testing.assert_allclose(got, again.F, rtol=1e-9, atol=1e-9)
+
+
+def test_no_state_without_messages():
+    parts = blocks(60)
+    parties = LocalParties(parts, [Ridge()] * 3)
+    sponsor = Sponsor(
+        values(parts),
+        rows=all_rows(60),
+        held=parties.held,
+        settings=settings(),
+        keep_messages=False,
+    )
+    parties.begin(sponsor.rows.fit, None)
+    for t in (1, 2):
+        sponsor.settle(parties.answer(t, sponsor.message()))
+    assert sum(message.size for message in sponsor.messages) == 0
+    with pytest.raises(ConfigError, match="keep_messages"):
+        Pass(sponsor, {}).state()
+    want, _ = fit(parts, values(parts), settings(n_rounds=2))
+    np.testing.assert_array_equal(sponsor.track.F, want.F)
 
 
 def test_a_state_of_other_rows_is_refused():

@@ -199,6 +199,9 @@ def test_weights_of_rows_are_felt_by_all_parties():
     weighted = made(**more).fit(X, y, sample_weight=counts)
     repeated = made(**more).fit(X.iloc[again], y.iloc[again])
     np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-6)
+    dropped = made().fit(X[counts > 0], y[counts > 0])
+    kept = made().fit(X, y, sample_weight=(counts > 0).astype(float))
+    np.testing.assert_allclose(kept.predict(X), dropped.predict(X), rtol=1e-9)
     with pytest.raises(ModelError, match="sample weights"):
         made(learner=KNeighborsRegressor()).fit(X, y, sample_weight=counts)
 

@@ -60,7 +60,7 @@ class PublicTrack:
         self.privacy, self.n_rounds = privacy, n_rounds
         self.loss: Loss = private.loss
         self.events: list[PrivacyEvent] = []
-        self.estimates: list[Float64] = []
+        self.n_estimates = 0
         if restating and not privacy.once:
             raise ConfigError(
                 "Expected release='once' with a shared learner that refits, got 'per_round'. "
@@ -110,8 +110,9 @@ class PublicTrack:
             return
         implied = self.loss.implied_target(message, self.track.F[self.fit])
         if implied is not None:
-            self.estimates.append(implied)
-            self.track.target[self.fit] = np.mean(self.estimates, axis=0)
+            self.n_estimates += 1
+            known = self.track.target[self.fit]
+            self.track.target[self.fit] = known + (implied - known) / self.n_estimates
             self.track.settle(fits, reasons)
             return
         told = np.zeros_like(self.track.F)

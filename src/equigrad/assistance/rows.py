@@ -16,6 +16,7 @@ __all__ = ["LEAST_FOR_HOLDOUT", "LEAST_FOR_VALIDATION", "Rows", "all_rows", "spl
 
 LEAST_FOR_VALIDATION: Final = 50
 LEAST_FOR_HOLDOUT: Final = 10
+LEAST_HELD_OUT: Final = 2
 WEIGH_ON: Final = ("train", "holdout")
 
 
@@ -90,15 +91,17 @@ def split_rows(
     every = np.arange(n_rows)
     if weigh_on == "train":
         stop = _held_out(n_rows, classes, fraction, generator) if validate else every[:0]
+        stop = stop if len(stop) >= LEAST_HELD_OUT else every[:0]
         fit = np.setdiff1d(every, stop)
         return Rows(fit, fit, stop)
-    if n_rows < LEAST_FOR_HOLDOUT:
-        raise ConfigError(
-            f"Expected at least {LEAST_FOR_HOLDOUT} rows with weigh_on='holdout', got {n_rows}. "
-            "Choose weigh_on='train'."
-        )
     chosen = _held_out(n_rows, classes, 1.5 * fraction if validate else fraction, generator)
+    if n_rows < LEAST_FOR_HOLDOUT or len(chosen) < LEAST_HELD_OUT:
+        raise ConfigError(
+            f"Expected at least {LEAST_FOR_HOLDOUT} rows, and two to hold out, with "
+            f"weigh_on='holdout'; got {n_rows} and {len(chosen)}. Choose weigh_on='train'."
+        )
     stop = np.sort(chosen[2::3]) if validate else every[:0]
+    stop = stop if len(stop) >= LEAST_HELD_OUT else every[:0]
     weigh = np.setdiff1d(chosen, stop)
     return Rows(np.setdiff1d(every, chosen), weigh, stop)
 

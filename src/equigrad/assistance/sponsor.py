@@ -51,6 +51,8 @@ class Sponsor:
         The bound plan, or None.
     resumed
         A saved state follows: release nothing now.
+    keep_messages
+        Keep all messages, ``T n_fit K`` numbers, from which a state can be made; else the last.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Sponsor:
         weight: Float64 | None = None,
         privacy: BoundPrivacy | None = None,
         resumed: bool = False,
+        keep_messages: bool = True,
     ) -> None:
         self.loss: Loss = make_loss(settings.loss)
         self.rows, self.held, self.settings = rows, held, settings
@@ -93,6 +96,7 @@ class Sponsor:
             scale=scale,
         )
         self.messages: list[Float64] = []
+        self.keep_messages = keep_messages
         self.train_losses = [self.track.value(rows.fit)]
         self.stop_losses: list[Float64] = [self._stop_loss()] if len(rows.stop) else []
         self.histories: list[list[Round]] = []
@@ -160,6 +164,8 @@ class Sponsor:
         else:
             made = self._settle_all(fits, reasons)
         self.train_losses.append(made.loss)
+        if not self.keep_messages:
+            self.messages[-1] = self.messages[-1][:0]
         if len(self.rows.stop):
             self.stop_losses.append(self._stop_loss())
         if self.restating:

@@ -15,7 +15,7 @@ from equigrad.assistance.arrays import Float64
 from equigrad.assistance.parties import Parties
 from equigrad.assistance.sponsor import Sponsor
 from equigrad.assistance.track import Round
-from equigrad.errors import DataError
+from equigrad.errors import ConfigError, DataError
 from equigrad.privacy.accounting import PrivacyEvent
 
 __all__ = ["TrainingState", "load_sponsor", "round_from_json", "round_to_json", "save_sponsor"]
@@ -60,7 +60,18 @@ def round_from_json(content: Mapping[str, Any]) -> Round:
 
 
 def save_sponsor(sponsor: Sponsor, meta: Mapping[str, Any]) -> TrainingState:
-    """Return the state after the last settled round; its arrays are copies."""
+    """Return the state after the last settled round; its arrays are copies.
+
+    Raises
+    ------
+    ConfigError
+        If the sponsor does not keep its messages.
+    """
+    if not sponsor.keep_messages:
+        raise ConfigError(
+            "Expected a sponsor that keeps its messages, got keep_messages=False. Messages are "
+            "what learners come again from."
+        )
     n_rows, n_outputs = sponsor.track.F.shape
     sent = (len(sponsor.rows.fit), n_outputs)
     arrays = {
@@ -84,7 +95,7 @@ def save_sponsor(sponsor: Sponsor, meta: Mapping[str, Any]) -> TrainingState:
         arrays["public_F"] = track.F.copy()
         arrays["public_target"] = track.target.copy()
         arrays["public_start"] = track.start.copy()
-        arrays["estimates"] = _stacked(sponsor.public.estimates, sent)
+        content["n_estimates"] = sponsor.public.n_estimates
         content["public_rounds"] = [round_to_json(r) for r in track.rounds]
     json.dumps(content)  # what cannot be written is found here, not when it is needed
     return TrainingState(arrays, content)
@@ -119,7 +130,7 @@ def load_sponsor(sponsor: Sponsor, state: TrainingState, parties: Parties) -> No
         track.start = np.array(arrays["public_start"])
         track.F = np.array(arrays["public_F"])
         track.rounds = [round_from_json(r) for r in meta["public_rounds"]]
-        sponsor.public.estimates = [np.array(estimate) for estimate in arrays["estimates"]]
+        sponsor.public.n_estimates = meta["n_estimates"]
         sponsor.public.events = [PrivacyEvent.from_json(event) for event in meta["events"]]
     for t, message in enumerate(sponsor.messages, start=1):
         parties.answer(t, message)

@@ -198,6 +198,7 @@ def _pass(
         weight=weight,
         privacy=privacy,
         resumed=state is not None,
+        keep_messages=on_round is not None,
     )
     parties.begin(rows.fit, weight)
     if state is not None:

@@ -98,6 +98,12 @@ class BaseGAL(Answering):
     ) -> None:
         """Train, and set the fitted attributes."""
         weight = row_weights(sample_weight, len(target))
+        if weight is not None and not weight.all():  # such rows must not be held out either
+            some = weight > 0.0
+            blocks = {name: block[some] for name, block in blocks.items()}
+            target, weight = target[some], weight[some]
+            classes = None if classes is None else classes[some]
+            held = None if held is None else np.asarray(held)[some]
         seed = self._seed()
         learners = [
             self._learner(name, int(np.prod(block.shape[1:]))) for name, block in blocks.items()
