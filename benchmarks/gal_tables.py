@@ -206,7 +206,7 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
 
 def published(row: str, kind: str, name: str, n_parties: int) -> str:
     """Return the published number that stands beside a row, or nothing."""
-    word = "GAL" if row.startswith("GAL, 10") else row.split(",")[0]
+    word = {"GAL, 10 rounds": "GAL", "sequential, 10 cycles": "sequential"}.get(row, row)
     return PUBLISHED.get((word, kind), {}).get(name, "") if n_parties == 8 else ""
 
 

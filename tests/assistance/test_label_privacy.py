@@ -20,7 +20,7 @@ from equigrad.assistance.privacy import (
     randomised_classes,
 )
 from equigrad.assistance.privacy.plan import laplace_variance, response_variance
-from equigrad.errors import BudgetExceededError, ConfigError, PrivacyError
+from equigrad.errors import BudgetExceededError, ConfigError, ModelError, PrivacyError
 from equigrad.privacy.accounting import PrivacyEvent, epsilon
 from equigrad.privacy.noise import NoiseKey
 
@@ -296,7 +296,7 @@ def test_a_budget_refuses_before_a_message_leaves():
     )
     assert training.reason == "budget"
     assert len(sent) == len(spent) == len(training.events) == training.model.n_rounds == 3
-    with pytest.raises(KeyError):
+    with pytest.raises(ModelError, match="was fitted"):
         parties.learners[0].predict(4, parts["a"])
     once = LabelPrivacy(epsilon=2.0, mechanism="randomised_response", charge=charge)
     with pytest.raises(BudgetExceededError):

@@ -107,7 +107,17 @@ class Learner(ABC):
         self._fit(t, R / scale, seed)
 
     def predict(self, t: int, X: npt.NDArray[Any]) -> Float64:
-        """Return round t's outputs ``(n, K)`` float64 for rows ``X``."""
+        """Return round t's outputs ``(n, K)`` float64 for rows ``X``.
+
+        Raises
+        ------
+        ModelError
+            If round t was not fitted, or forgotten.
+        """
+        if t not in self._scales:
+            raise ModelError(
+                f"Expected a round that was fitted, one of {sorted(self._scales)}; got {t}."
+            )
         if len(X) == 0:
             return np.zeros((0, self._n_outputs))
         return self._predict(t, X) * self._scales[t]
