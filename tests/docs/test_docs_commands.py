@@ -100,6 +100,7 @@ def test_quick_start_is_executed() -> None:
     promised = {
         "README.md",
         "CONTRIBUTING.md",
+        "docs/assistance.md",
         "docs/quick-start.md",
         "docs/fair-rewards.md",
         "docs/private-training.md",

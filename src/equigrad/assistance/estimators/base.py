@@ -1,0 +1,172 @@
+"""What classifier and regressor share: learners, settings, training.
+
+Neighbours: ``reading`` and ``answering``; ``equigrad.assistance.training`` trains.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from equigrad.assistance.arrays import Float64, Int64, row_weights
+from equigrad.assistance.contributions import Contributions
+from equigrad.assistance.estimators.answering import Answering
+from equigrad.assistance.estimators.reading import ALONE
+from equigrad.assistance.learners import Learner, make_learner
+from equigrad.assistance.losses import make_loss
+from equigrad.assistance.model import AssistedModel
+from equigrad.assistance.parties import Block, LocalParties
+from equigrad.assistance.reference import reference_linear
+from equigrad.assistance.rows import LEAST_FOR_HOLDOUT, all_rows
+from equigrad.assistance.settings import Settings
+from equigrad.assistance.training import OnRound, Training, train
+from equigrad.assistance.valuing import value_parties
+from equigrad.errors import ConfigError
+from equigrad.privacy.noise import NoiseKey
+
+__all__ = ["BaseGAL"]
+
+
+class BaseGAL(Answering):
+    """See :class:`GALRegressor` and :class:`GALClassifier`."""
+
+    _classification = False
+
+    def _learner(self, name: str, n_inputs: int) -> Learner:
+        given = self.learner
+        if isinstance(given, Mapping):
+            if name not in given:
+                raise ConfigError(
+                    f"Expected a learner for party {name!r}, got learners for "
+                    f"{', '.join(map(str, given))}."
+                )
+            given = given[name]
+        if isinstance(given, str) and given == "auto":
+            if self.preset == "reference":
+                return reference_linear(n_inputs, "l2" if self._classification else "l1")
+            given = "ridge"
+        return make_learner(given)
+
+    def _takes_missing(self) -> bool:
+        try:
+            return self._learner(ALONE, 1).takes_missing
+        except ValueError:  # a mapping of parties, or a learner that fit will refuse
+            return False
+
+    def _settings(self, parties: LocalParties) -> Settings:
+        weigh_on = self.weigh_on
+        if weigh_on == "auto":
+            memorise = not parties.linear and len(parties.held) >= LEAST_FOR_HOLDOUT
+            weigh_on = "holdout" if memorise else "train"
+        return Settings(
+            loss=self.loss,
+            init=self.init,
+            n_rounds=self.n_rounds,
+            weights=self.weights,
+            weigh_on=weigh_on,
+            rate=self.rate,
+            eta_max=self.eta_max,
+            shrinkage=self.shrinkage,
+            stopping=self.stopping,
+            validation_fraction=self.validation_fraction,
+            refit=self.refit,
+            privacy=self.privacy,
+            preset=self.preset,
+        ).resolved(classification=self._classification)
+
+    def _seed(self) -> int:
+        """Return the seed of the run."""
+        if self.random_state is None:
+            return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    # --- training -------------------------------------------------------------------------------
+
+    def _train(
+        self,
+        blocks: dict[str, Block],
+        target: Float64,
+        *,
+        classes: Int64 | None,
+        sample_weight: Any,
+        held: Any,
+        on_round: OnRound | None,
+        state: Any,
+    ) -> None:
+        """Train, and set the fitted attributes."""
+        weight = row_weights(sample_weight, len(target))
+        if weight is not None and not weight.all():  # such rows must not be held out either
+            some = weight > 0.0
+            blocks = {name: block[some] for name, block in blocks.items()}
+            target, weight = target[some], weight[some]
+            classes = None if classes is None else classes[some]
+            held = None if held is None else np.asarray(held)[some]
+        seed = self._seed()
+        learners = [
+            self._learner(name, int(np.prod(block.shape[1:]))) for name, block in blocks.items()
+        ]
+        parties = LocalParties(blocks, learners, held=held, run_seed=seed)
+        settings = self._settings(parties)
+        key = None
+        if settings.privacy is not None and self.random_state is not None:
+            key = NoiseKey.test(seed)
+        if target.shape[1] == 1 and self._classification:
+            self._constant(parties, target)
+            return
+        training = train(
+            parties,
+            target,
+            settings,
+            classes=classes,
+            weight=weight,
+            run_seed=seed,
+            key=key,
+            on_round=on_round,
+            state=state,
+        )
+        loss = make_loss(settings.loss)
+        contributions = value_parties(training, parties, target, loss, weight)
+        self._fitted(parties, training, contributions)
+
+    def _fitted(
+        self, parties: LocalParties, training: Training, contributions: Contributions
+    ) -> None:
+        model = training.model
+        self.model_ = model
+        self.party_names_ = model.names
+        self.init_, self.weights_, self.steps_ = model.start, model.weights, model.steps
+        self.loss_ = np.asarray(training.losses)
+        self.validation_loss_ = np.asarray(training.validation_losses)
+        self.n_rounds_ = model.n_rounds
+        self.contributions_ = contributions
+        answered = np.array([r.answered for r in training.rounds]).reshape(-1, len(model.names))
+        self.participants_ = tuple(
+            name for m, name in enumerate(model.names) if answered[:, m].any()
+        )
+        self.stopped_ = training.reason
+        self.events_ = training.events
+        self.rounds_ = training.rounds
+        self._learners = parties.learners
+        self._shapes = [block.shape[1:] for block in parties.blocks]
+
+    def _constant(self, parties: LocalParties, target: Float64) -> None:
+        """Set the attributes of a model of one class; no message was sent."""
+        n_parties = len(parties.names)
+        model = AssistedModel(
+            parties.names, np.zeros(target.shape[1]), np.zeros((0, n_parties)), np.zeros(0)
+        )
+        zeros = np.zeros(n_parties)
+        none = Contributions(model.weights, zeros, zeros, model.weights, zeros)
+        training = Training(
+            model, (), (0.0,), (), all_rows(len(target)), "one class", (), (), target
+        )
+        self._fitted(parties, training, none)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what the sponsor's learner can take."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._takes_missing()
+        return tags
