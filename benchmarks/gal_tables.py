@@ -198,7 +198,10 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
         mark = "" if mode == "train" else ", held out"
         add(f"GAL, 10 rounds{mark}", lambda m=mode: assisted(part, kind, seed, **fixed(weigh_on=m)))
         add(f"GAL, stopped{mark}", lambda m=mode: assisted(part, kind, seed, weigh_on=m))
-    add("GAL, equal weights", lambda: assisted(part, kind, seed, **fixed(weights="equal")))
+    add(
+        "GAL, equal weights",
+        lambda: assisted(part, kind, seed, **fixed(weights="equal", weigh_on="train")),
+    )
     if reference and kind == "linear":
         add("GAL, authors' recipe", lambda: assisted(part, kind, seed, preset="reference"))
     return found

@@ -2,7 +2,8 @@
 
 The rooms of the house, lowest first: :mod:`equigrad.contribution` (what each party's upload was
 worth), :mod:`equigrad.reward` (what each party gets back), :mod:`equigrad.fairness` (whether that
-was fair), :mod:`equigrad.models` and :mod:`equigrad.data` (what is trained, and on what),
+was fair), :mod:`equigrad.assistance` (parties with different columns of the same records),
+:mod:`equigrad.models` and :mod:`equigrad.data` (what is trained, and on what),
 :mod:`equigrad.federation` (the rounds, the parties, the record) and :mod:`equigrad.cli`.
 """
 

@@ -28,7 +28,8 @@ from equigrad.assistance import (
     Schedule,
     TorchLearner,
 )
-from equigrad.errors import ConfigError, DataError, ModelError, RegistryError
+from equigrad.errors import BudgetExceededError, ConfigError, DataError, ModelError, RegistryError
+from equigrad.privacy.account import PrivacyAccount
 
 
 def frame():
@@ -332,6 +333,19 @@ def test_private_labels():
     assert model.score(data.data, data.target) > 0.75
     seeded = clone(model).set_params(random_state=1).fit(data.data, data.target)
     assert seeded.events_[0].seeded
+
+
+def test_copies_pay_from_one_account(tmp_path):
+    data = load_iris()
+    with PrivacyAccount.open(tmp_path / "a", owner="me", epsilon=2.5, delta=1e-6) as account:
+        plan = LabelPrivacy(epsilon=1.0, charge=account.charge)
+        model = GALClassifier(privacy=plan, n_rounds=2)
+        for _ in range(2):
+            clone(model).fit(data.data, data.target)
+        assert account.spent() == pytest.approx(2.0, abs=1e-3)
+        with pytest.raises(BudgetExceededError):
+            clone(model).fit(data.data, data.target)
+        assert len(account.entries()) == 2
 
 
 def test_the_authors_preset():

@@ -241,6 +241,33 @@ def test_noise_of_two_rounds_has_nothing_in_common():
     assert np.corrcoef(noise[0], noise[0] + 0.0)[0, 1] > 0.99  # reused noise would be seen
 
 
+@pytest.mark.parametrize("release", ["once", "per_round"])
+def test_a_private_training_goes_on_and_pays_no_release_twice(release):
+    parts = blocks(60, n_parties=2)
+    paid, kept = [], []
+    plan = LabelPrivacy(epsilon=4.0, release=release, charge=paid.append)
+    chosen = settings(True, n_rounds=4, privacy=plan, stopping="validation")
+    key = NoiseKey.test(3)
+    whole, _ = fit(
+        parts, classes(parts), chosen, key=key, on_round=lambda p: kept.append(p.state())
+    )
+    count = len(paid)
+    again, _ = fit(parts, classes(parts), chosen, key=key, state=kept[1])
+    np.testing.assert_array_equal(again.F, whole.F)
+    assert again.events == whole.events
+    assert len(paid) - count == (0 if release == "once" else 2)
+
+
+def test_a_secret_key_serves_one_training():
+    parts = blocks(40, n_parties=2)
+    chosen = settings(True, privacy=LabelPrivacy(epsilon=1.0))
+    key = NoiseKey.secret()
+    training, _ = fit(parts, classes(parts), chosen, key=key)
+    assert not training.events[0].seeded
+    with pytest.raises(PrivacyError, match="served no run"):
+        fit(parts, classes(parts), chosen, key=key)
+
+
 @pytest.mark.parametrize(
     ("loss", "mechanism", "release"),
     [

@@ -137,6 +137,8 @@ def train(
     ------
     ConfigError, DataError, ModelError
         If settings, rows or learners do not fit each other.
+    PrivacyError
+        If a secret key has served another training.
     BudgetExceededError
         If labels are to be released once and the account refuses.
     """
@@ -187,6 +189,7 @@ def _pass(
     privacy = None
     if settings.privacy is not None:
         noise = key or NoiseKey.secret()
+        noise.claim(again=state is not None)
         loss = make_loss(settings.loss)
         privacy = settings.privacy.bind(loss, target.shape[1], settings.n_rounds, noise)
     sponsor = Sponsor(

@@ -20,7 +20,8 @@ class LaplaceResiduals(Mechanism):
 
     L1 sensitivity to one row's label: 2 for classes (one-hot vectors differ by 2, the scores being
     public); ``K (high - low)`` for clipped labels; ``K (high - low)`` for clipped residuals, for
-    squared error no more than ``2 K`` times the labels' range.
+    squared error no more than ``2 K`` times the labels' range. The noise is cut at 44.4 scales; the
+    delta of ``K (1 + e^epsilon) 2^-64`` that this leaves is not counted.
     """
 
     name = "laplace"

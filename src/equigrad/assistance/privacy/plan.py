@@ -77,6 +77,11 @@ class LabelPrivacy:
                 "whole training may tell of a label."
             )
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return the plan itself: a cloned estimator pays from the same account."""
+        del memo
+        return self
+
     def bind(self, loss: Loss, n_outputs: int, n_rounds: int, key: NoiseKey) -> "BoundPrivacy":
         """Return the plan of one training; refuses what the mechanism cannot do."""
         once = self.release == "once" or (self.release is None and self.epsilon is not None)
