@@ -1,0 +1,1 @@
+"""The market: locally private gradients, bought by truthful auction, paid on delivery."""
