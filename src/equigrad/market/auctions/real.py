@@ -1,4 +1,4 @@
-"""The clock with real money (``money="real"``), to compare with results that are not in integers.
+"""The auctions with real money (``money="real"``), to compare with results of other code.
 
 It serves comparisons and nothing else: no budget of a round is cleared with floats.
 """
@@ -6,9 +6,12 @@ It serves comparisons and nothing else: no budget of a round is cleared with flo
 import numpy as np
 import numpy.typing as npt
 
+from equigrad._validate import choice
 from equigrad.errors import DataError
+from equigrad.market.auctions.all_in import FORMS, all_in_winners
+from equigrad.market.auctions.fair_query import fair_query_winners
 
-__all__ = ["clear_real"]
+__all__ = ["all_in_real", "clear_real", "fair_query_real"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -69,3 +72,58 @@ def clear_real(
     rows = np.arange(n)
     sold = np.where(last >= 0, levels[last, rows], 0)
     return sold, np.where(sold > 0, prices[last] * d * q[sold], 0.0)
+
+
+def all_in_real(
+    total_costs: npt.ArrayLike,
+    eps_caps: npt.ArrayLike,
+    sizes: npt.ArrayLike,
+    budget: float,
+    form: str = "truthful",
+) -> tuple[Float64, Float64]:
+    """Return epsilons and payments of all-in in floats, caps off the ladder; ``(N,)`` each.
+
+    Parameters
+    ----------
+    total_costs
+        ``(N,)``, cost of each party's cap, currency.
+    eps_caps
+        ``(N,)``, > 0.
+    sizes
+        ``(N,)``, records.
+    budget
+        Currency.
+    form
+        As of :class:`equigrad.market.auctions.AllIn`.
+    """
+    cost, caps = np.asarray(total_costs, np.float64), np.asarray(eps_caps, np.float64)
+    amount = caps * np.asarray(sizes, np.float64)
+    eps, payments = np.zeros(len(cost)), np.zeros(len(cost))
+    if len(cost):
+        unit = cost / amount
+        order = np.argsort(unit, kind="stable")
+        won, paid = all_in_winners(
+            amount[order], unit[order], np.ones(len(cost)), budget, choice("form", form, FORMS)
+        )
+        rows = order[won]
+        eps[rows], payments[rows] = caps[rows], paid
+    return eps, payments
+
+
+def fair_query_real(
+    total_costs: npt.ArrayLike, eps_caps: npt.ArrayLike, budget: float
+) -> tuple[Float64, Float64]:
+    """Return epsilons and payments of fair-query in floats, ``(N,)`` each.
+
+    Arguments as of :func:`all_in_real`.
+    """
+    cost, caps = np.asarray(total_costs, np.float64), np.asarray(eps_caps, np.float64)
+    eps, payments = np.zeros(len(cost)), np.zeros(len(cost))
+    if len(cost):
+        order = np.argsort(cost, kind="stable")
+        share = budget / np.arange(1, len(cost) + 1)
+        count = fair_query_winners(cost[order], caps[order], share)
+        if count:
+            eps[order[:count]] = caps.max() / (len(cost) - count)
+            payments[order[:count]] = min(share[count - 1], cost[order[count]])
+    return eps, payments
