@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equigrad._validate import choice
-from equigrad.market.arithmetic import exact_sum
+from equigrad.market.arithmetic import exact_sum, pick
 from equigrad.market.auctions.base import AUCTIONS, Auction
 from equigrad.market.awards import Allotment, Claims
 from equigrad.market.book import BidBook
@@ -72,7 +72,7 @@ class AllIn(Auction):
         if not able.size:
             return Allotment(levels, payments, notes=("Nobody sells since no cap allows it.",))
         k, d = limit[able], book.d[able]
-        price = np.take_along_axis(book.u[able], k[:, None], axis=1)[:, 0]  # per record, all k
+        price = pick(book.u[able], k)  # per record, all k
         # t_i = price / k: by whole part, then by 26 binary digits, which tell fractions apart
         # whose denominators are at most 4096
         order = np.lexsort((np.left_shift(price % k, 26) // k, price // k))

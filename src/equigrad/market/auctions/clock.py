@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equigrad.errors import DataError
-from equigrad.market.arithmetic import Int64, saturating_cumsum, saturating_product, split
+from equigrad.market.arithmetic import Int64, pick, saturating_cumsum, saturating_product, split
 from equigrad.market.auctions.base import AUCTIONS, Auction
 from equigrad.market.auctions.grid import COARSE_PRICE, default_grid, tops
 from equigrad.market.auctions.reach import levels_at, reach_prices
@@ -86,7 +86,7 @@ class Clock(Auction):
                 warnings.warn(notes[0], UserWarning, stacklevel=4)
         index, reach = clock_prices(book, terms.budget, quality, grid, top)
         levels = levels_at(reach, index)  # index -1: no level is reached
-        sold = np.take_along_axis(quality, levels[:, None], axis=1)[:, 0]
+        sold = pick(quality, levels)
         payments = grid[index] * saturating_product(book.d, sold, terms.budget)
         payments[levels == 0] = 0
         if not levels.any():
@@ -145,7 +145,7 @@ def clock_prices(
     for _ in range(len(grid).bit_length()):
         middle = (below + above) // 2
         at = np.maximum(middle, 0)
-        sold = np.take_along_axis(quality, levels_at(reach, middle)[:, None], axis=1)[:, 0]
+        sold = pick(quality, levels_at(reach, middle))
         own = saturating_product(book.d, sold, most)
         fits = total[at] - own <= room[at] - top
         moves = above - below > 1

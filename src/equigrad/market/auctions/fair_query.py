@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from equigrad.market.arithmetic import saturating_product
+from equigrad.market.arithmetic import pick, saturating_product
 from equigrad.market.auctions.base import AUCTIONS, Auction
 from equigrad.market.awards import Allotment, Claims
 from equigrad.market.book import BidBook
@@ -48,7 +48,7 @@ class FairQuery(Auction):
         if not able.size:
             return Allotment(levels, payments, notes=("Nobody sells since no cap allows it.",))
         cap = limit[able]
-        price = np.take_along_axis(book.u[able], cap[:, None], axis=1)[:, 0]
+        price = pick(book.u[able], cap)
         cost = saturating_product(book.d[able], price, terms.budget + 1)
         order = np.argsort(cost, kind="stable")
         able, cap, cost = able[order], cap[order], cost[order]

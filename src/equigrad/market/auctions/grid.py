@@ -6,7 +6,7 @@ import numpy.typing as npt
 from equigrad._validate import positive_int
 from equigrad.errors import ConfigError
 from equigrad.market._rows import integers
-from equigrad.market.arithmetic import Int64, exact_sum, saturating_product
+from equigrad.market.arithmetic import Int64, exact_sum, pick, saturating_product
 from equigrad.market.units import MOST_UNITS
 
 __all__ = ["COARSE_PRICE", "default_grid"]
@@ -60,5 +60,5 @@ def default_grid(budget: int, top: npt.ArrayLike) -> Int64:
 
 def tops(dcap: Int64, kbar: Int64, quality: Int64) -> Int64:
     """Return ``dcap_i Q_i[kbar_i]``, ``(N,)``, at most ``2**62 + 1``; quality ``(N, K + 1)``."""
-    best = np.take_along_axis(quality, kbar[:, None], axis=1)[:, 0]
+    best = pick(quality, kbar)
     return saturating_product(dcap, best, MOST_UNITS + 1)

@@ -77,19 +77,11 @@ def reach_prices(u: Int64, quality: Int64, limit: Int64) -> Int64:
 
 
 def levels_at(reach: npt.NDArray[np.integer], price: npt.NDArray[np.integer]) -> Int64:
-    """Return the level whose reach is at most ``price``, ``(n,)``, by bisection in each row.
+    """Return how many levels of each party ``price`` reaches, ``(n,)``: its best reply.
 
-    ``reach`` is ``(n, K)``, nondecreasing; ``price`` is ``(n,)``, in the same unit.
+    ``reach`` is ``(n, K)``, nondecreasing along levels; ``price`` is ``(n,)``, in the same unit.
     """
-    low = np.zeros(len(reach), dtype=np.int64)
-    high = np.full(len(reach), reach.shape[1], dtype=np.int64)
-    rows = np.arange(len(reach))
-    for _ in range(int(reach.shape[1]).bit_length()):
-        middle = (low + high) // 2
-        reached = (low < high) & (reach[rows, np.minimum(middle, reach.shape[1] - 1)] <= price)
-        high = np.where(reached | (low >= high), high, middle)
-        low = np.where(reached, middle + 1, low)
-    return low
+    return np.asarray(np.count_nonzero(reach <= price[:, None], axis=1), dtype=np.int64)
 
 
 def _switch_price(rise: Int64, gain: Int64) -> Int64:
