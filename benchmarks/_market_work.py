@@ -1,4 +1,4 @@
-"""The seeded work of the market's benchmarks: profiles of bidders, drawn as FL-Market's code does."""
+"""The seeded work of the market's benchmarks: profiles of bidders in FL-Market's manner."""
 
 from dataclasses import dataclass
 
@@ -52,6 +52,6 @@ def profiles(
     return found
 
 
-def tested(found: list[Profile], count: int = 300) -> list[Profile]:
+def held_out(found: list[Profile], *, count: int = 300) -> list[Profile]:
     """Return the ``count`` profiles of the test set, out of 1,000."""
     return [found[i] for i in np.random.default_rng(5).permutation(1000)[:count]]
