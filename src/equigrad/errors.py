@@ -11,6 +11,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "EquigradError",
+    "IdempotencyError",
     "ModelError",
     "NeedsError",
     "NonFiniteScoreError",
@@ -19,6 +20,7 @@ __all__ = [
     "QuorumError",
     "RecordError",
     "RegistryError",
+    "SettlementError",
     "StabilityError",
     "TaintedScoresError",
     "UploadError",
@@ -115,3 +117,13 @@ class QuorumError(EquigradError):
     """Too few parties answered, too many rounds in a row; the run stopped and can be resumed."""
 
     exit_code = 1
+
+
+class SettlementError(EquigradError):
+    """The state of a market does not allow a command; nothing was changed."""
+
+    exit_code = 1
+
+
+class IdempotencyError(SettlementError):
+    """A key that belongs to one command came with another; nothing was changed."""

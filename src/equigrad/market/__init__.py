@@ -1,0 +1,1 @@
+"""A market of locally private gradients: bids, auctions, deliveries and the money they move."""
