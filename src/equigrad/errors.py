@@ -22,6 +22,7 @@ __all__ = [
     "RegistryError",
     "SettlementError",
     "StabilityError",
+    "StoreError",
     "TaintedScoresError",
     "UploadError",
     "VerificationError",
@@ -127,3 +128,7 @@ class SettlementError(EquigradError):
 
 class IdempotencyError(SettlementError):
     """A key that belongs to one command came with another; nothing was changed."""
+
+
+class StoreError(SettlementError):
+    """A market's database is missing, locked, damaged, or none of ours."""

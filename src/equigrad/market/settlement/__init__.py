@@ -77,7 +77,7 @@ from equigrad.market.settlement.papers import (
     commitment,
     inputs_digest,
 )
-from equigrad.market.settlement.replay import replay, verify
+from equigrad.market.settlement.replay import Snapshot, replay, verify
 from equigrad.market.settlement.state import MarketState
 from equigrad.market.settlement.work import Decision, Event, View
 
@@ -135,6 +135,7 @@ __all__ = [
     "Rule",
     "Settle",
     "SettlementStore",
+    "Snapshot",
     "Terms",
     "Tick",
     "Upload",

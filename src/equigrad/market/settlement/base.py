@@ -5,17 +5,16 @@ Neighbours: ``decide`` knows what commands do; ``memory`` is the store for one p
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from equigrad.market.settlement.bidding import Rule
-from equigrad.market.settlement.books import Account, LedgerEntry
-from equigrad.market.settlement.chain import AuditEvent, Head, Response
+from equigrad.market.settlement.books import Account
+from equigrad.market.settlement.chain import Head, Response
 from equigrad.market.settlement.commands import Command
 from equigrad.market.settlement.entities import Listing
 from equigrad.market.settlement.money import Currency
 from equigrad.market.settlement.papers import Award, BidRecord
-from equigrad.market.settlement.replay import verify
-from equigrad.market.settlement.state import MarketState
+from equigrad.market.settlement.replay import Snapshot, verify
 from equigrad.market.settlement.work import E
 
 __all__ = ["SettlementStore"]
@@ -80,6 +79,10 @@ class SettlementStore(ABC):
         """Return an entity by its key, or None."""
 
     @abstractmethod
+    def get_many(self, kind: type[E], keys: Iterable[str]) -> Mapping[str, E]:
+        """Return those entities of the given keys that exist, by key."""
+
+    @abstractmethod
     def listing_of(self, owner: str, schema: str) -> Listing | None:
         """Return an owner's listing of a schema, or None."""
 
@@ -100,16 +103,8 @@ class SettlementStore(ABC):
         """Return whether an entry of that key is in the books."""
 
     @abstractmethod
-    def state(self) -> MarketState:
+    def snapshot(self) -> Snapshot:
         """Return everything as of one moment; memory grows with the market."""
-
-    @abstractmethod
-    def entries(self) -> Iterator[LedgerEntry]:
-        """Return all ledger entries in order."""
-
-    @abstractmethod
-    def journal(self) -> Iterator[AuditEvent]:
-        """Return all audit lines in order."""
 
     @property
     @abstractmethod
@@ -132,4 +127,4 @@ class SettlementStore(ABC):
         VerificationError
             At the first difference.
         """
-        return verify(self.currencies, self.state(), self.entries(), self.journal(), rules or {})
+        return verify(self.currencies, self.snapshot(), rules or {})

@@ -114,11 +114,12 @@ def clear(work: Work, command: Clear) -> None:
             "Clear again."
         )
     awards = _awards(work, round_, command.clearing, opened_)
+    silent = work.view.get_many(Listing, [bid.listing for bid in sealed])
     for bid in sealed:
         _drop(work, bid, "not opened")
-        listing = work.need(Listing, bid.listing)
         if round_.terms.exclude_seconds:
-            work.put(replace(listing, excluded_until=work.at + round_.terms.exclude_seconds))
+            until = work.at + round_.terms.exclude_seconds
+            work.put(replace(silent[bid.listing], excluded_until=until))
     work.result = {"awards": len(awards)}
     round_ = enter(work, replace(round_, inputs=inputs), Phase.CLEARED)
     short = 0 < len(awards) < round_.terms.quorum
@@ -137,13 +138,14 @@ def _awards(
 ) -> list[Award]:
     """Return the awards of a clearing; refuse one that no sound auction returns."""
     awards: dict[str, Award] = {}
+    listings = work.view.get_many(Listing, papers)
     for line in result.allocations:
         paper = papers.get(line.listing)
         if paper is None or line.listing in awards:
             raise SettlementError(
                 f"Expected one award at most for each opened bid, got one for {line.listing!r}."
             )
-        cap = min(paper.level_cap, work.need(Listing, line.listing).level_cap(round_.terms))
+        cap = min(paper.level_cap, listings[line.listing].level_cap(round_.terms))
         if line.level > cap:
             raise SettlementError(
                 f"Expected {line.listing} awarded a level up to its cap {cap}, got {line.level}."
@@ -183,6 +185,6 @@ def clearing(view: View, round_id: str, rule: Rule) -> Clearing:
     """
     round_ = Work(view, 0).need(Round, round_id)
     papers = opened(view, round_)
-    listings = {p.listing: Work(view, 0).need(Listing, p.listing) for p in papers}
+    listings = view.get_many(Listing, [paper.listing for paper in papers])
     allocations = sorted(rule(round_.terms, papers, listings), key=lambda line: line.listing)
     return Clearing(inputs_digest(round_id, round_.terms, papers), tuple(allocations))

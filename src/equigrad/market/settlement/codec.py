@@ -7,7 +7,7 @@ least of all. Neighbours: ``chain`` hashes this form, storage keeps it.
 import hashlib
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -67,10 +67,10 @@ def from_json(kind: type[T], value: Json) -> T:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
+def _hints(kind: Callable[..., Any]) -> dict[str, Any]:
     """Return the types of a dataclass's fields."""
     hints = get_type_hints(kind)
-    return {f.name: hints[f.name] for f in fields(kind)}
+    return {f.name: hints[f.name] for f in fields(cast("Any", kind))}
 
 
 def _read(kind: Any, value: Json) -> Any:
@@ -86,7 +86,7 @@ def _read(kind: Any, value: Json) -> Any:
     if origin is not None or kind is Any:
         return value
     if is_dataclass(kind):
-        made = cast("type[Any]", kind)
+        made = cast("Callable[..., Any]", kind)
         hints = _hints(made)
         if set(value) != set(hints):
             raise ValueError(f"fields {sorted(value)}, not {sorted(hints)}")

@@ -1,6 +1,6 @@
 """The settlement store of one process: everything in memory, gone with it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from threading import RLock
 
 from equigrad.errors import ConfigError
@@ -18,6 +18,7 @@ from equigrad.market.settlement.commands import Command
 from equigrad.market.settlement.entities import Listing
 from equigrad.market.settlement.money import Currency
 from equigrad.market.settlement.papers import Award, BidRecord
+from equigrad.market.settlement.replay import Snapshot
 from equigrad.market.settlement.state import MarketState
 from equigrad.market.settlement.work import E
 
@@ -80,6 +81,10 @@ class MemoryStore(SettlementStore):
         """Return an entity by its key."""
         return self._state.get(kind, key)
 
+    def get_many(self, kind: type[E], keys: Iterable[str]) -> Mapping[str, E]:
+        """Return those entities of the given keys that exist, by key."""
+        return self._state.get_many(kind, keys)
+
     def listing_of(self, owner: str, schema: str) -> Listing | None:
         """Return an owner's listing of a schema."""
         return self._state.listing_of(owner, schema)
@@ -100,18 +105,10 @@ class MemoryStore(SettlementStore):
         """Return whether an entry of that key is in the books."""
         return self._state.posted(key)
 
-    def state(self) -> MarketState:
+    def snapshot(self) -> Snapshot:
         """Return a copy of everything."""
         with self._lock:
-            return self._state.copy()
-
-    def entries(self) -> Iterator[LedgerEntry]:
-        """Return all ledger entries."""
-        return iter(list(self._entries))
-
-    def journal(self) -> Iterator[AuditEvent]:
-        """Return all audit lines."""
-        return iter(list(self._lines))
+            return Snapshot(self._state.copy(), tuple(self._entries), tuple(self._lines))
 
     @property
     def head(self) -> Head:

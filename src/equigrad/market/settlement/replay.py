@@ -4,6 +4,7 @@ Neighbours: ``chain`` has the lines, ``invariants`` what must hold of what comes
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from equigrad.errors import VerificationError
 from equigrad.market.settlement.bidding import Rule
@@ -14,7 +15,16 @@ from equigrad.market.settlement.invariants import broken
 from equigrad.market.settlement.money import Currency
 from equigrad.market.settlement.state import MarketState
 
-__all__ = ["replay", "verify"]
+__all__ = ["Snapshot", "replay", "verify"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that a market keeps: its state, its ledger entries and its audit lines, in order."""
+
+    state: MarketState
+    entries: tuple[LedgerEntry, ...]
+    journal: tuple[AuditEvent, ...]
 
 
 def replay(
@@ -46,13 +56,7 @@ def replay(
     return state, entries, head
 
 
-def verify(
-    currencies: Mapping[str, Currency],
-    state: MarketState,
-    entries: Iterable[LedgerEntry],
-    lines: Iterable[AuditEvent],
-    rules: Mapping[str, Rule],
-) -> Head:
+def verify(currencies: Mapping[str, Currency], kept: Snapshot, rules: Mapping[str, Rule]) -> Head:
     """Return the head of a market in which everything is as it must be.
 
     Raises
@@ -61,20 +65,19 @@ def verify(
         At the first difference: in the chain (I11), between the chain and what is kept (I10, I12),
         or in an invariant.
     """
-    kept, written = list(lines), list(entries)
-    head = check_chain(currencies, kept)
-    played, again, _ = replay(currencies, kept)
-    if written != again:
+    head = check_chain(currencies, kept.journal)
+    played, entries, _ = replay(currencies, kept.journal)
+    if list(kept.entries) != entries:
         raise VerificationError(
-            f"Expected the {len(again)} ledger entries that the audit chain makes, got others "
-            f"({len(written)}). The books were changed outside: restore them from a copy."
+            f"Expected the {len(entries)} ledger entries that the audit chain makes, got others "
+            f"({len(kept.entries)}). The books were changed outside: restore them from a copy."
         )
-    if state != played:
+    if kept.state != played:
         raise VerificationError(
             "Expected balances and entities that the audit chain makes, got others. The tables "
             "were changed outside: restore them from a copy."
         )
-    wrong = broken(state, written, rules)
+    wrong = broken(played, entries, rules)
     if wrong:
         raise VerificationError(f"Expected a sound market, got {len(wrong)} faults: {wrong[0]}.")
     return head

@@ -3,7 +3,7 @@
 Neighbours: ``work`` has the view that decisions read; ``decide`` makes decisions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,11 @@ class MarketState:
         """Return an entity by its key."""
         found: E | None = self.entities[kind].get(key)
         return found
+
+    def get_many(self, kind: type[E], keys: Iterable[str]) -> dict[str, E]:
+        """Return those entities of the given keys that exist, by key."""
+        held = self.entities[kind]
+        return {key: held[key] for key in keys if key in held}
 
     def listing_of(self, owner: str, schema: str) -> Listing | None:
         """Return an owner's listing of a schema."""

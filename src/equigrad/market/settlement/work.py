@@ -40,6 +40,9 @@ class View(Protocol):
     def get(self, kind: type[E], key: str) -> E | None:
         """Return an entity by its key."""
 
+    def get_many(self, kind: type[E], keys: Iterable[str]) -> Mapping[str, E]:
+        """Return those entities of the given keys that exist, by key."""
+
     def listing_of(self, owner: str, schema: str) -> Listing | None:
         """Return an owner's listing of a schema."""
 
@@ -105,7 +108,10 @@ class Work:
 
     def bids(self, round_: str) -> list[BidRecord]:
         """Return a round's bids as they are now."""
-        return [self.need(BidRecord, bid.key) for bid in self.view.bids(round_)]
+        return [
+            cast("BidRecord", self._entities.get((BidRecord, bid.key), bid))
+            for bid in self.view.bids(round_)
+        ]
 
     def awards(self, round_: str) -> list[Award]:
         """Return a round's awards as they are now."""
