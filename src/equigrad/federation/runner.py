@@ -8,12 +8,11 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from equigrad.errors import RecordError
 from equigrad.federation.config.loader import restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.coordinator import Coordinator
 from equigrad.federation.gathering import finite
-from equigrad.federation.journal import Journal, recall
+from equigrad.federation.journal import Journal, recall, refuse_other_start
 from equigrad.federation.memory import Memory
 from equigrad.federation.messages import FinishReply
 from equigrad.federation.methods import METHODS
@@ -21,8 +20,7 @@ from equigrad.federation.methods.base import Method
 from equigrad.federation.private.account import end_accounts, with_accounts
 from equigrad.federation.private.spending import spent_by_party
 from equigrad.federation.progress import ProgressListener, Silent
-from equigrad.federation.record.canonical import sha256_file, sha256_json
-from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, iter_record
+from equigrad.federation.record.canonical import sha256_file
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
@@ -96,7 +94,7 @@ def resume(
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:
-        _refuse_other_start(place, setup)
+        refuse_other_start(place, setup.start)
     return _play(config, setup, place, checkpoint, progress or Silent(), faults, report)
 
 
@@ -111,7 +109,7 @@ def _play(
 ) -> Path:
     method = METHODS[config.method](setup.terms)
     with (
-        Journal(place, _writer(place, checkpoint)) as journal,
+        Journal.open(place, checkpoint) as journal,
         InProcessTransport(
             with_accounts(setup.specs, place),
             pool=config.engine.pool,
@@ -140,14 +138,6 @@ def _play(
         write_report(place)
     progress.finished(place.path)
     return place.path
-
-
-def _writer(place: RunFolder, checkpoint: Checkpoint | None) -> RecordWriter:
-    if checkpoint is not None:
-        return RecordWriter.resume(place.record, checkpoint.record_length, checkpoint.record_head)
-    if place.record.exists():  # died before anything had settled
-        return RecordWriter.resume(place.record, 0, ZERO_HASH)
-    return RecordWriter(place.record)
 
 
 def _finish(
@@ -181,19 +171,3 @@ def _finish(
         }
     journal.line("finish", None, body)
     journal.sync()
-
-
-def _refuse_other_start(place: RunFolder, setup: Setup) -> None:
-    """Refuse to go on where data or program would lead to another run than the one begun."""
-    began = next(iter_record(place.record)).body
-    if sha256_json(began) == sha256_json(setup.start):
-        return
-    changed = sorted(
-        key
-        for key in began.keys() | setup.start.keys()
-        if sha256_json(began.get(key)) != sha256_json(setup.start.get(key))
-    )
-    raise RecordError(
-        f"Expected the data and the program with which the run in {place.path} began, got others "
-        f"({', '.join(changed)} differ). Restore them, or start a new run."
-    )
