@@ -42,7 +42,9 @@ def test_a_digest_is_hmac_sha_256_of_the_folded_utf_8() -> None:
         ((), "e\u0301", "\u00e9"),
         (("casefold",), "STRASSE", "straße"),
         (("casefold",), "\u00c9", "e\u0301"),
-        (("spaces",), "a \t b", "a b"),
+        (("collapse_spaces",), "a \t b", "a b"),
+        (("nfkc",), "ﬁ１", "fi1"),
+        (("digits",), "+49 (0)30-٣", "490303"),
         (("alphanumeric",), "AB-12/3", "AB123"),
         (("casefold", "alphanumeric"), "Ab 1", "aB-1"),
     ],
@@ -128,7 +130,7 @@ def test_weak_keys_are_refused(key: bytes, told: str) -> None:
 
 
 def test_an_unknown_folding_names_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="alphanumeric, casefold, spaces"):
+    with pytest.raises(ConfigError, match="alphanumeric, casefold, collapse_spaces, digits, nfkc"):
         fold_id("a", ["lower"])
 
 

@@ -16,13 +16,19 @@ from equigrad.errors import AlignmentError
 __all__ = ["FOLDS", "fold_id", "identifier_texts"]
 
 _SHOWN: Final = 5
+# Capitals and compatible forms can hide one another: few texts need a second pass, none a fourth.
+_MOST_PASSES: Final = 4
+
+
+def _nfkc(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def _casefold(text: str) -> str:
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
+    return unicodedata.normalize("NFD", text).casefold()
 
 
-def _spaces(text: str) -> str:
+def _collapse_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -30,19 +36,30 @@ def _alphanumeric(text: str) -> str:
     return "".join(sign for sign in text if sign.isalnum() or unicodedata.category(sign) == "Mn")
 
 
+def _digits(text: str) -> str:
+    return "".join(str(unicodedata.decimal(sign)) for sign in text if sign.isdecimal())
+
+
 FOLDS: Final[Mapping[str, Callable[[str], str]]] = {
+    "nfkc": _nfkc,
     "casefold": _casefold,
-    "spaces": _spaces,
+    "collapse_spaces": _collapse_spaces,
     "alphanumeric": _alphanumeric,
+    "digits": _digits,
 }
-"""Foldings by name: capitals are small letters; runs of blanks are one; only letters and digits."""
+"""Foldings by name.
+
+``nfkc``: wide, raised and joined signs are plain ones. ``casefold``: capitals are small letters.
+``collapse_spaces``: a run of blanks is one. ``alphanumeric``: letters and digits alone count.
+``digits``: digits alone count.
+"""
 
 
 def fold_id(text: str, fold: Sequence[str] = ()) -> str:
     """Return an identifier in its one spelling.
 
     The text is stripped and put into Unicode's normal form C, always; then come the declared
-    foldings, each of which both parties must declare. Folding what is folded changes nothing.
+    foldings, which all parties must declare alike. Folding what is folded changes nothing.
 
     Parameters
     ----------
@@ -58,10 +75,19 @@ def fold_id(text: str, fold: Sequence[str] = ()) -> str:
     """
     for name in fold:
         choice("id_fold", name, FOLDS)
-    text = unicodedata.normalize("NFC", text)
-    for name, change in FOLDS.items():
-        if name in fold:
-            text = change(text)
+    chosen = [change for name, change in FOLDS.items() if name in fold]
+    folded = _normal(text)
+    for _ in range(_MOST_PASSES if chosen else 0):
+        before = folded
+        for change in chosen:
+            folded = change(folded)
+        folded = _normal(folded)
+        if folded == before:
+            break
+    return folded
+
+
+def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
 
 
