@@ -5,10 +5,11 @@ bit, however often the process died in between.
 """
 
 from pathlib import Path
+from typing import cast
 
 from safetensors.torch import save
 
-from equigrad.federation.config.loader import restore_config
+from equigrad.federation.config.loader import AnyConfig, restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.coordinator import Coordinator
 from equigrad.federation.gathering import finite
@@ -27,16 +28,23 @@ from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.report import write_report
 from equigrad.federation.setup import COORDINATOR, Setup, prepare
 from equigrad.federation.transport import FaultPlan, InProcessTransport
+from equigrad.federation.vertical.config.schema import VerticalConfig
+from equigrad.federation.vertical.progress import VerticalListener
+from equigrad.federation.vertical.run import play, play_on
 
 __all__ = ["resume", "run"]
 
 
+Listener = ProgressListener | VerticalListener
+"""Who is told: of the form that the kind of run has."""
+
+
 def run(
-    config: RunConfig,
+    config: AnyConfig,
     folder: Path | str,
     *,
     source: str = "",
-    progress: ProgressListener | None = None,
+    progress: Listener | None = None,
     faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
@@ -65,17 +73,27 @@ def run(
         ``RecordError`` if the folder cannot be written; ``QuorumError`` if too few parties
         answered too often (the run can be resumed).
     """
+    if isinstance(config, VerticalConfig):
+        return play(
+            config,
+            folder,
+            source=source,
+            progress=cast("VerticalListener | None", progress),
+            faults=faults,
+            report=report,
+        )
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
     if setup.plans:
         place.make_accounts()
-    return _play(config, setup, place, None, progress or Silent(), faults, report)
+    listener = cast("ProgressListener", progress or Silent())
+    return _play(config, setup, place, None, listener, faults, report)
 
 
 def resume(
     folder: Path | str,
     *,
-    progress: ProgressListener | None = None,
+    progress: Listener | None = None,
     faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
@@ -91,11 +109,15 @@ def resume(
     """
     place = RunFolder.open(folder)
     config = restore_config(place.read_config())
+    if isinstance(config, VerticalConfig):
+        listener = cast("VerticalListener | None", progress)
+        return play_on(config, place, progress=listener, faults=faults, report=report)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:
         refuse_other_start(place, setup.start)
-    return _play(config, setup, place, checkpoint, progress or Silent(), faults, report)
+    watching = cast("ProgressListener", progress or Silent())
+    return _play(config, setup, place, checkpoint, watching, faults, report)
 
 
 def _play(

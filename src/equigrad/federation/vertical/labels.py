@@ -1,7 +1,7 @@
 """Label privacy of a run: the plan, the sponsor's account and the key of its noise.
 
 Every release is charged to an account in a file before anything leaves; a release that is repeated
-after a kill draws from the same key, gives the same numbers and is charged once. Neighbour: ``run``.
+after a kill draws from the same key, gives the same numbers and is charged once.
 """
 
 import secrets

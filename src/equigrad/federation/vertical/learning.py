@@ -34,7 +34,7 @@ def build_learner(config: LearnerConfig) -> Learner:
     if ":" not in config.name:
         kind = LEARNERS[config.name]
         known_options(f"learner {config.name!r}", kind, config.options)
-        return _made(config, kind)
+        return make_learner(_made(config, kind))
     return make_learner(_made(config, _factory(config.name)))
 
 

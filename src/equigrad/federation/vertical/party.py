@@ -6,6 +6,7 @@ answers the same request with the same numbers. Neighbours: ``messages`` is what
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ from equigrad.federation.vertical.messages import (
     array,
     tensor,
 )
-from equigrad.federation.vertical.rows import PartyRows, read_queries, read_rows
+from equigrad.federation.vertical.queries import read_queries
+from equigrad.federation.vertical.rows import PartyRows, read_rows
 from equigrad.federation.vertical.shelf import PartyShelf
 from equigrad.federation.vertical.spec import VerticalSpec, VerticalState
 
@@ -112,12 +114,8 @@ class VerticalAgent:
         offer = self.shelf.offer()
         if offer is None:
             raise RecordError("Expected an offer before a residual, got none. Align the rows.")
-        digests, facts = offer
-        if self.rows.fingerprint(digests) != facts["fingerprint"]:
-            raise RecordError(
-                f"Expected the data with which party {self.spec.name!r} began, got others in "
-                f"{self.spec.source.path}. Restore the file, or start a new run."
-            )
+        digests = offer[0]
+        self.shelf.refuse_other(offer, self.rows.fingerprint(digests), self.spec.name)
         return self.rows.lookup(digests)[1]
 
     # --- training -------------------------------------------------------------------------------
@@ -215,9 +213,7 @@ class VerticalAgent:
         """Return which query rows the party holds, and those rows."""
         if self.spec.queries is None:
             return self.rows.lookup(digests)
-        asked = read_queries(
-            self.spec.queries, self.spec.source, self.spec.key, self.rows.encoder
-        )
+        asked = read_queries(self.spec.queries, self.spec.source, self.spec.key, self.rows.encoder)
         if asked.X is None:
             return self.rows.lookup(digests)
         order = np.arange(len(asked.digests))
@@ -227,6 +223,4 @@ class VerticalAgent:
 
 def refuse_missing(rows: PartyRows, X: Float64, taken: bool) -> None:
     """Raise ``DataError``, naming columns, for empty cells of rows in use that are not taken."""
-    PartyRows(rows.party, rows.digests[: len(X)], X, rows.records[: len(X)], rows.encoder).check_missing(
-        taken=taken
-    )
+    replace(rows, X=X).check_missing(taken=taken)

@@ -5,7 +5,7 @@ plays the run. Neighbours: ``party`` is the other end, ``replies`` judges what c
 ``sponsor_folder`` keeps both, ``lines`` tells the record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from equigrad.federation.vertical.messages import (
 )
 from equigrad.federation.vertical.replies import usable_fit
 from equigrad.federation.vertical.sponsor_folder import SponsorFolder
+from equigrad.privacy.accounting import PrivacyEvent
 
 __all__ = ["Exchange", "RemoteParties", "Where"]
 
@@ -67,12 +68,15 @@ class Exchange:
         Why a party that was asked has none: it was silent, or could not be used.
     late
         Parties silent at the deadline; what they say later is dropped.
+    details
+        More words on absences, for the sponsor alone.
     """
 
     fits: list[Float64 | None]
     absent: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
+    details: dict[str, str] = field(default_factory=dict)
 
 
 class RemoteParties:
@@ -92,6 +96,8 @@ class RemoteParties:
         Who carries messages, where the record and the sponsor's own files go.
     where
         Where a stopped run stood.
+    event
+        Gives the privacy event of the residual about to be sent, if it has one.
     """
 
     def __init__(
@@ -106,13 +112,14 @@ class RemoteParties:
         journal: Journal,
         folder: SponsorFolder,
         where: Where | None = None,
+        event: Callable[[], PrivacyEvent | None] | None = None,
     ) -> None:
         self.names = tuple(party.name for party in config.parties)
         self.held = held
         self.linear, self.restating = linear, restating
         self.where = where or Where()
-        self.event: dict[str, Any] | None = None
-        self.tag = ""
+        self.kept: dict[str, dict[str, Any] | None] = {}
+        self._event = event
         self._config, self._task = config, task
         self._transport, self._journal, self._folder = transport, journal, folder
         self._resumed = where is not None and where.pass_ >= 0
@@ -152,7 +159,7 @@ class RemoteParties:
         self._announce(t, message, requests, attempt=int(again))
         self._exchange(requests, message, exchange)
         self._folder.keep_fits(self.where.pass_, t, exchange.fits)
-        self._last, self._asked = exchange, t
+        self._asked = t
         return exchange.fits
 
     def stated(self, t: int) -> Sequence[Float64 | None]:
@@ -167,10 +174,12 @@ class RemoteParties:
 
     def keep(self, rounds: int) -> None:
         """Tell all parties which rounds make up the model."""
+        if self._config.private:
+            rounds = self.where.settled  # which round is best tells of labels held out
         request = KeepRequest(
             round=self.round, task=self._task, pass_=self.where.pass_, rounds=rounds
         )
-        self.kept: dict[str, dict[str, Any] | None] = dict.fromkeys(self.names)
+        self.kept = dict.fromkeys(self.names)
         asked = dict.fromkeys(self.names, request)
         for name, reply in self._transport.exchange(asked, deadline_s=self._deadline):
             if isinstance(reply, KeepReply):
@@ -203,6 +212,11 @@ class RemoteParties:
         return [m for m, party in enumerate(self._config.parties) if party.present(self.round)]
 
     @property
+    def _tag(self) -> str:
+        privacy = self._config.vertical.privacy
+        return "" if privacy.mechanism == "none" else privacy.mechanism
+
+    @property
     def _deadline(self) -> float:
         return self._config.vertical.deadline_s
 
@@ -220,7 +234,7 @@ class RemoteParties:
                     t=t,
                     residual=tensor(message[places], self._config.vertical.wire_dtype),
                     rows=rows,
-                    tag=self.tag,
+                    tag=self._tag,
                 )
         return requests
 
@@ -228,6 +242,7 @@ class RemoteParties:
         self, t: int, message: Float64, requests: dict[str, FitRequest], *, attempt: int
     ) -> None:
         parties, before = self._config.parties, self.round - 1
+        event = None if self._event is None else self._event()
         here = {p.name for p in parties if p.present(self.round)}
         there = {p.name for p in parties if self.round and p.present(before)}
         body = {
@@ -239,7 +254,7 @@ class RemoteParties:
             "rows": [len(request.residual) for request in requests.values()],
             "told": [request.rows is not None for request in requests.values()],
             "bytes": [wire_size(request) for request in requests.values()],
-            "event": self.event,
+            "event": None if event is None else event.to_json(),
             "joined": [p.name for p in parties if self.round and p.name in here - there],
             "left": [p.name for p in parties if p.name in there - here],
         }
@@ -249,11 +264,15 @@ class RemoteParties:
         self, requests: dict[str, FitRequest], message: Float64, exchange: Exchange
     ) -> None:
         size = float(np.sqrt((message**2).mean()))
-        digests, sizes = {}, {}
-        absent, refused, late = {}, {}, []
+        digests: dict[str, str] = {}
+        sizes: dict[str, int] = {}
+        absent: dict[str, str] = {}
+        refused: dict[str, str] = {}
+        late: list[str] = []
         for name, reply in self._transport.exchange(requests, deadline_s=self._deadline):
             if isinstance(reply, Failure):
                 absent[name] = reply.reason
+                exchange.details[name] = reply.detail
                 if reply.reason == "deadline":
                     late.append(name)
                 continue
@@ -269,6 +288,7 @@ class RemoteParties:
         self.where.acknowledged = [
             name for name in self.names if name in digests or name in self.where.acknowledged
         ]
+        self._last = exchange
         exchange.absent, exchange.refused = absent, refused
         exchange.late = sorted(late, key=self.names.index)
         self._journal.line(
@@ -278,7 +298,7 @@ class RemoteParties:
                 "pass": self.where.pass_,
                 "answered": answered,
                 "sha256": [digests[name] for name in answered],
-                "shapes": [list(_shape(exchange, self.names.index(n), self.held)) for n in answered],
+                "shapes": [self._shape(name) for name in answered],
                 "bytes": {name: sizes[name] for name in self.names if name in sizes},
                 "absent": {name: absent[name] for name in self.names if name in absent},
                 "late": exchange.late,
@@ -286,9 +306,9 @@ class RemoteParties:
             },
         )
 
-
-def _shape(exchange: Exchange, m: int, held: Bool) -> tuple[int, ...]:
-    fit = exchange.fits[m]
-    if fit is None:
-        return ()
-    return (*fit.shape[:-2], int(held[:, m].sum()), fit.shape[-1])
+    def _shape(self, name: str) -> list[int]:
+        """Return the shape of a party's answer of the round, as it came."""
+        m = self.names.index(name)
+        fit = self.last.fits[m]
+        rows = int(self.held[:, m].sum())
+        return [] if fit is None else [*fit.shape[:-2], rows, fit.shape[-1]]

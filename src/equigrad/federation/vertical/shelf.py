@@ -76,6 +76,16 @@ class PartyShelf:
             return None
         return read_arrays(self.path / "offer.safetensors")["digests"], facts
 
+    def refuse_other(
+        self, offer: tuple[npt.NDArray[np.uint8], dict[str, Any]], fingerprint: str, party: str
+    ) -> None:
+        """Raise ``RecordError`` if the party's rows are not those of its offer."""
+        if offer[1]["fingerprint"] != fingerprint:
+            raise RecordError(
+                f"Expected the data with which party {party!r} began, got others. Restore its "
+                "file, or start a new run."
+            )
+
     # --- one pass -------------------------------------------------------------------------------
 
     def keep_rows(self, pass_: int, rows: npt.NDArray[np.int64]) -> None:

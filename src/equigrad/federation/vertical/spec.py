@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 
+import equigrad.federation.vertical.messages  # noqa: F401 - a worker knows their kinds by it
 from equigrad.federation.vertical.config.schema import LearnerConfig
-from equigrad.federation.vertical.rows import RowSource
+from equigrad.federation.vertical.source import RowSource
 
 if TYPE_CHECKING:
     from equigrad.federation.vertical.party import VerticalAgent
