@@ -94,7 +94,7 @@ def make_answer(
         Class names in the order of the scores, or empty for regression. The first of equal scores
         wins.
     """
-    known = found.held.any(axis=1)
+    known = np.asarray(found.held.any(axis=1))
     probabilities = None
     if classes:
         values = np.asarray(classes, dtype=object)[found.scores.argmax(axis=1)]
@@ -102,7 +102,7 @@ def make_answer(
         probabilities = np.where(known[:, None], _softmax(found.scores), np.nan)
     else:
         values = np.where(known[:, None], found.scores, np.nan)
-    took = found.used.any(axis=0)
+    took = np.asarray(found.used.any(axis=0))
     return Answer(
         tuple(ids),
         tuple(outputs),
