@@ -26,7 +26,15 @@ from equigrad.federation.vertical.target import Target, read_sponsor
 from equigrad.federation.vertical.traffic import SPLIT_ASSUMPTIONS
 from equigrad.privacy.accounting import PrivacyEvent
 
-__all__ = ["VerticalSetup", "make_settings", "make_specs", "prepare", "row_source"]
+__all__ = [
+    "VerticalSetup",
+    "make_settings",
+    "make_specs",
+    "prepare",
+    "row_source",
+    "start_body",
+    "task_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +115,20 @@ def prepare(config: VerticalConfig, place: RunFolder | None = None) -> VerticalS
         )
     return VerticalSetup(
         config,
-        sha256_json({"task": config.model_dump()}),
+        task_of(config),
         key,
         rows,
         target,
         all(learner.linear for learner in learners),
         any(learner.restates for learner in learners),
-        _start(config, target),
+        start_body(config, target.n_outputs, len(target.classes)),
         tuple(notes),
     )
+
+
+def task_of(config: VerticalConfig) -> str:
+    """Return what identifies a run in its messages."""
+    return sha256_json({"task": config.model_dump()})
 
 
 def row_source(config: VerticalConfig, party: VerticalPartyConfig) -> RowSource:
@@ -211,7 +224,7 @@ def _refuse_other_data(
         shelf.refuse_other(offer, own.fingerprint(offer[0]), party.name)
 
 
-def _start(config: VerticalConfig, target: Target) -> dict[str, Any]:
+def start_body(config: VerticalConfig, n_outputs: int, n_classes: int) -> dict[str, Any]:
     """Return the body of the record's first line: nothing in it names a class."""
     settings = make_settings(config)
     given = config.vertical
@@ -232,8 +245,8 @@ def _start(config: VerticalConfig, target: Target) -> dict[str, Any]:
         "learners": [party.learning.name for party in config.parties],
         "task": given.task,
         "loss": loss.name,
-        "n_outputs": target.n_outputs,
-        "classes": len(target.classes),
+        "n_outputs": n_outputs,
+        "classes": n_classes,
         "settings": {
             "init": settings.init,
             "n_rounds": settings.n_rounds,
