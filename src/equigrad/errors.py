@@ -5,6 +5,7 @@ message alone and ends with the error's ``exit_code``; a traceback always means 
 """
 
 __all__ = [
+    "AlignmentError",
     "BudgetExceededError",
     "CheckpointError",
     "ConfigError",
@@ -49,6 +50,10 @@ class RegistryError(ConfigError):
 
 class DataError(EquigradError, ValueError):
     """A data set cannot be read, or does not hold what was declared of it."""
+
+
+class AlignmentError(DataError):
+    """Parties' rows cannot be matched: identifiers repeat or are missing, or too few are common."""
 
 
 class DownloadError(DataError):
