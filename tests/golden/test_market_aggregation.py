@@ -2,18 +2,9 @@
 
 import numpy as np
 import pytest
-from golden_cases import load
+from market_cases import WEIGHT_TOLERANCE, cases, check
 
 from equigrad.market.aggregation import Conventional, InverseVariance, OptAggr, error_bound, optimum
-
-
-def cases(key):
-    return [pytest.param(case, id=f"{key}{i}") for i, case in enumerate(load("market.json")[key])]
-
-
-def check(got, want, tolerance=1e-9):
-    """Compare at the file's tolerance: relative, and absolute below one."""
-    np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
 
 
 def bidders(case):
@@ -29,7 +20,7 @@ def test_optaggr(case):
     if case["weights"] is None:
         assert weights is None
         return
-    check(weights, case["weights"], 1e-7)
+    check(weights, case["weights"], WEIGHT_TOLERANCE)
     check(bound.total, case["err"])
     check(bound.variance, case["var_part"])
     check(bound.bias, case["bias_part"])
@@ -45,12 +36,12 @@ def test_reference_style_weights_leave_the_silent_out(case):
     if case["weights"] is None:
         pytest.skip("nobody sells")
     among = optimum(np.where(precision > 0, sizes, 0), precision)
-    check(among.weights, case["reference_style_weights"], 1e-7)
+    check(among.weights, case["reference_style_weights"], WEIGHT_TOLERANCE)
     charged = error_bound(among.weights, sizes, precision, bound=case["L"])
     check(charged.total, case["reference_style_err"])
 
 
 @pytest.mark.parametrize("case", cases("aggr_other"))
 def test_other_aggregators(case):
-    check(Conventional().weights(*bidders(case)), case["conv"], 1e-7)
-    check(InverseVariance().weights(*bidders(case)), case["varopt"], 1e-7)
+    check(Conventional().weights(*bidders(case)), case["conv"], WEIGHT_TOLERANCE)
+    check(InverseVariance().weights(*bidders(case)), case["varopt"], WEIGHT_TOLERANCE)

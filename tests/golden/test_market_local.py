@@ -2,17 +2,9 @@
 
 import numpy as np
 import pytest
-from golden_cases import load
+from market_cases import cases, check
 
 from equigrad.market.local import Laplace
-
-
-def cases(key):
-    return [pytest.param(case, id=f"{key}{i}") for i, case in enumerate(load("market.json")[key])]
-
-
-def check(got, want):
-    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("case", cases("laplace"))
