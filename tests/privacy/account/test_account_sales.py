@@ -67,7 +67,8 @@ def test_a_sale_goes_from_reserved_to_spent_and_keeps_its_bytes(tmp_path):
 def test_what_does_not_fit_is_refused_before_noise_is_drawn(tmp_path):
     with opened(tmp_path / "a.db") as account:
         account.reserve("one", pure(0.75), buyer="b", round_number=1)
-        with pytest.raises(BudgetExceededError, match=r"award two.*left 0\.25"):
+        told = r"the sale 'two'.*left 0\.25.*more noise, or not at all"
+        with pytest.raises(BudgetExceededError, match=told):
             account.reserve("two", pure(0.5), buyer="b", round_number=1)
         assert [sale.award for sale in account.sales()] == ["one"]
         account.reserve("three", pure(0.25), buyer="b", round_number=1)

@@ -1,6 +1,6 @@
 """The weights of least error, exactly, for one round or many at once, with their gradient.
 
-Derived here (and in the documentation, "Buying private gradients"): the optimum is
+Derived here (in the documentation under "The weights of least error"): the optimum is
 ``lambda = min(max(w, a c), b c)`` with ``b - a = 2 D``, where a raises the cheap parties and b
 lowers the dear ones. With ``r = w / c`` ascending and ``h = D / 2``, what is raised up to a price
 and lowered down to one are sums of positive terms, so nothing cancels:

@@ -147,7 +147,7 @@ class LocalMechanism(ABC):
 
     def _described(self) -> dict[str, Any]:
         """Return what an event tells besides its cost."""
-        return {"rule": self.name, "settings": {"bound": self.bound, "dim": self.dim}}
+        return {"settings": {"local": self.name, "bound": self.bound, "dim": self.dim}}
 
     # --- protecting -----------------------------------------------------------------------------
 

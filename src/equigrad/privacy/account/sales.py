@@ -127,7 +127,7 @@ class SalesAccount(PrivacyAccount):
                 f"{wanted.epsilon:g}. Decline it; nothing was reserved."
             )
         label = json.dumps({"buyer": wanted.buyer, "round": wanted.round_number}, sort_keys=True)
-        with self._fitting(wanted.event, f"a sale (award {award})") as connection:
+        with self._fitting(wanted.event, f"the sale {award!r}") as connection:
             held = self._state.runs.get(_PREFIX + award)
             if held is not None:  # another writer accepted the same award just now
                 return _same(_sale(held), wanted)
