@@ -106,6 +106,7 @@ def test_quick_start_is_executed() -> None:
         "docs/private-training.md",
         "docs/per-sample.md",
         "docs/group-fairness.md",
+        "docs/market.md",
         "docs/opacus-migration.md",
         "docs/valuation.md",
     }

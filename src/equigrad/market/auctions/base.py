@@ -28,7 +28,7 @@ class Auction(ABC):
     integer ledger units.
 
     The game. Party i's true type is a table u_i of costs per record and level, a cap kcap_i and a
-    number of records d_i. It reports any other of them (a size up to the attested dcap_i), is
+    number of records d_i <= dcap_i. It reports any table, any cap and any size up to d_i, is
     awarded level k_i and paid p_i. Its *utility* is ``p_i - d_i u_i[k_i]`` with its true u_i and
     the size it delivered, the reported one, and minus infinity if k_i is above its true cap.
 
@@ -45,8 +45,7 @@ class Auction(ABC):
         What this instance promises, by proof, for every input:
 
         * ``truthful="exact"``: for no bids of the others, no true type and no report does a party
-          get a higher utility than by the truth: in integers, not on average. Sizes below dcap_i
-          are reports, too.
+          get a higher utility than by the truth: in integers, not on average.
         * ``truthful="single-minded"``: the same for parties that sell their cap at one price or
           nothing, and lie about that price only (not about cap and size).
         * ``truthful="no"``: nothing is promised, whatever was measured.

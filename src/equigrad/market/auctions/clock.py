@@ -19,7 +19,7 @@ from equigrad.market.book import BidBook
 from equigrad.market.quality import QualityTable
 from equigrad.market.terms import Terms
 
-__all__ = ["Clock", "clock_prices"]
+__all__ = ["Clock", "clock_prices", "clock_supply"]
 
 _BLOCK = 2**20  # entries of the bid tables that are worked on at a time
 
@@ -126,19 +126,8 @@ def clock_prices(
     Exact: with the total quantity ``A(g) = sum_j d_j Q_j[k_j(g)]`` the condition on g_i is
     ``A(g) - d_i Q_i[k_i(g)] <= B // P_g - top_i``, monotone in g, found by bisection.
     """
-    limit, most = book.limit, budget + 1
-    reach = np.empty((book.n, book.steps), dtype=np.int32)
-    high, low = (np.zeros(len(grid) + 1, dtype=np.int64) for _ in range(2))
-    step = max(_BLOCK // (book.steps + 1), 1)
-    for first in range(0, book.n, step):
-        rows = slice(first, first + step)
-        prices = reach_prices(book.u[rows], quality[rows], limit[rows])
-        reach[rows] = np.searchsorted(grid, prices)
-        steps = saturating_product(book.d[rows, None], np.diff(quality[rows], axis=1), most)
-        halves = split(steps.ravel())
-        for total, half in zip((high, low), halves, strict=True):
-            np.add.at(total, reach[rows].ravel(), half)
-    total = saturating_cumsum(high[:-1], low[:-1], most)
+    reach, total = clock_supply(book, budget, quality, grid)
+    most = budget + 1
     room = budget // grid
     below = np.full(book.n, -1, dtype=np.int64)  # affordable, or none
     above = np.full(book.n, len(grid), dtype=np.int64)  # not affordable
@@ -154,3 +143,31 @@ def clock_prices(
             np.where(moves & ~fits, middle, above),
         )
     return below, reach
+
+
+def clock_supply(
+    book: BidBook, budget: int, quality: Int64, grid: Int64
+) -> tuple[npt.NDArray[np.int32], Int64]:
+    """Return the grid index at which each party reaches a level, and the quantity at each price.
+
+    Arguments are those of :func:`clock_prices`.
+
+    Returns
+    -------
+    reach
+        As of :func:`clock_prices`.
+    total
+        ``(G,)``, ``sum_j d_j Q_j[k_j(g)]`` at each price, at most ``budget + 1``.
+    """
+    limit, most = book.limit, budget + 1
+    reach = np.empty((book.n, book.steps), dtype=np.int32)
+    high, low = (np.zeros(len(grid) + 1, dtype=np.int64) for _ in range(2))
+    step = max(_BLOCK // (book.steps + 1), 1)
+    for first in range(0, book.n, step):
+        rows = slice(first, first + step)
+        prices = reach_prices(book.u[rows], quality[rows], limit[rows])
+        reach[rows] = np.searchsorted(grid, prices)
+        steps = saturating_product(book.d[rows, None], np.diff(quality[rows], axis=1), most)
+        for half, part in zip((high, low), split(steps.ravel()), strict=True):
+            np.add.at(half, reach[rows].ravel(), part)
+    return reach, saturating_cumsum(high[:-1], low[:-1], most)
