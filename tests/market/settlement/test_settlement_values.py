@@ -10,6 +10,7 @@ from equigrad.market.settlement import (
     MAX_UNITS,
     Allocation,
     BidPaper,
+    BidRecord,
     Cancel,
     Clear,
     Clearing,
@@ -19,13 +20,13 @@ from equigrad.market.settlement import (
     Judge,
     Listing,
     MemoryStore,
+    OpenedBids,
     Pay,
     Terms,
     Verdict,
     command_from_json,
     command_to_json,
     commitment,
-    inputs_digest,
 )
 from equigrad.market.settlement.codec import canonical, from_json, to_json
 from equigrad.market.settlement.papers import flaw
@@ -93,10 +94,26 @@ def test_a_nonce_that_could_be_guessed_is_refused(bad):
         commitment(PAPER, bad, "r")
 
 
-def test_the_inputs_of_a_clearing_have_no_order():
-    papers = [replace(PAPER, party=name) for name in SELLERS]
-    assert inputs_digest("r", TERMS, papers) == inputs_digest("r", TERMS, papers[::-1])
-    assert inputs_digest("r", TERMS, papers) != inputs_digest("r", TERMS, papers[1:])
+def test_the_inputs_of_a_clearing_have_no_order_and_bind_everything():
+    listings = {f"l-{name}": replace(LISTING, id=f"l-{name}", owner=name) for name in SELLERS}
+    bids = [
+        BidRecord("r", paper.listing, paper.party, "", 1, paper, sha(paper.party), 2)
+        for paper in (replace(PAPER, party=name, listing=f"l-{name}") for name in SELLERS)
+    ]
+    book = OpenedBids.of("r", TERMS, bids, listings)
+    assert OpenedBids.of("r", TERMS, bids[::-1], listings) == book
+    smaller = {key: replace(one, size_cap=89) for key, one in listings.items()}
+    others = [
+        OpenedBids.of("s", TERMS, bids, listings),
+        OpenedBids.of("r", replace(TERMS, budget=99), bids, listings),
+        OpenedBids.of("r", TERMS, bids[1:], listings),
+        OpenedBids.of("r", TERMS, bids, smaller),
+        OpenedBids.of("r", TERMS, [replace(bids[0], nonce=NONCE), *bids[1:]], listings),
+        OpenedBids.of("r", TERMS, [replace(bids[0], dropped="late"), *bids[1:]], listings),
+    ]
+    digests = [one.digest for one in others]
+    assert len({book.digest, *digests}) == 6
+    assert others[-1] == others[2]
 
 
 @pytest.mark.parametrize(
