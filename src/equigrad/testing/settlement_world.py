@@ -4,7 +4,6 @@ Neighbours: ``settlement`` is the contract suite, ``settlement_machine`` the sta
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from equigrad.market.settlement import (
@@ -28,6 +27,7 @@ from equigrad.market.settlement import (
     Listing,
     Offer,
     Open,
+    OpenedBids,
     Party,
     PostJob,
     Response,
@@ -52,13 +52,11 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def posted_price(
-    terms: Terms, papers: tuple[BidPaper, ...], listings: Mapping[str, Listing]
-) -> list[Allocation]:
+def posted_price(book: OpenedBids) -> list[Allocation]:
     """Return an auction's awards: 10 units per record and level, to the cap, while money lasts."""
-    left, awards = terms.budget, []
-    for paper in papers:
-        level = min(paper.level_cap, listings[paper.listing].level_cap(terms))
+    left, awards = book.terms.budget, []
+    for paper in book.papers:
+        level = min(paper.level_cap, book.listings[paper.listing].level_cap(book.terms))
         while level and 10 * level < paper.table[level]:
             level -= 1
         price = level * paper.size * 10

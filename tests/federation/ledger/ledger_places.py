@@ -34,8 +34,12 @@ class Files:
         self.stores = []
 
     def new(self):
-        self.address = self.folder / f"market{next(_numbers)}.db"
+        self.place()
         return self.open([EUR])
+
+    def place(self):
+        """Go to a place where nothing is yet."""
+        self.address = self.folder / f"market{next(_numbers)}.db"
 
     def open(self, currencies=None):
         self.stores.append(hurried(SqlStore(self.address, currencies)))
@@ -53,14 +57,13 @@ class Schemas(Files):
         self.stores, self.schemas = [], []
         self.engine = create_engine(make_url(ADDRESS).set(drivername="postgresql+psycopg"))
 
-    def new(self):
+    def place(self):
         name = f"market_{os.getpid()}_{next(_numbers)}"
         self.schemas.append(name)
         with self.engine.begin() as connection:
             connection.execute(text(f"CREATE SCHEMA {name}"))
         url = make_url(ADDRESS).update_query_dict({"options": f"-csearch_path={name}"})
         self.address = url.render_as_string(hide_password=False)
-        return self.open([EUR])
 
     def done(self):
         super().done()

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 _TRY_AGAIN: Final = frozenset({"40001", "40P01"})
 _TRIES: Final = 10
+_WRITING_LOCK: Final = "LOCK TABLE market IN EXCLUSIVE MODE"
+_OPENING_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('equigrad market'))"
 
 
 class Database:
@@ -57,10 +59,11 @@ class Database:
                 "pip install 'equigrad[postgres]'."
             ) from error
 
-    def write(self, step: Callable[[Connection], T]) -> T:
+    def write(self, step: Callable[[Connection], T], *, opening: bool = False) -> T:
         """Return what ``step`` returns, done in one transaction that no other writer is in.
 
-        ``step`` may be called again if the database could not order it among others.
+        ``step`` may be called again if the database could not order it among others. ``opening``
+        is for a step that may find no tables yet.
 
         Raises
         ------
@@ -70,7 +73,7 @@ class Database:
         attempt = 1
         while True:
             try:
-                with self._begun(write=True) as connection:
+                with self._begun(write=True, opening=opening) as connection:
                     return step(connection)
             except exc.DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _TRY_AGAIN or attempt >= _TRIES:
@@ -94,7 +97,7 @@ class Database:
                 with self.engine.connect() as connection:
                     driver: Any = connection.connection.driver_connection
                     driver.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.Error as error:
+            except (exc.DBAPIError, sqlite3.Error) as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise self._explained(error) from error
                 time.sleep(0.005)
@@ -106,21 +109,22 @@ class Database:
         self.engine.dispose(close=self._process == os.getpid())
 
     @contextmanager
-    def _begun(self, *, write: bool) -> Iterator[Connection]:
+    def _begun(self, *, write: bool, opening: bool = False) -> Iterator[Connection]:
         """Give a connection in a transaction: committed at the end, or rolled back on an error."""
         if self._process != os.getpid():  # never touch a connection of the parent
             self.engine.dispose(close=False)
             self._process = os.getpid()
         with self.engine.connect() as bare:
             level = "SERIALIZABLE" if write else "REPEATABLE READ"
+            level = "READ COMMITTED" if opening else level  # to see what another opener made
             options = {"write": write} if self.is_sqlite else {"isolation_level": level}
             connection = bare.execution_options(**options)
             with connection.begin():
                 if write and not self.is_sqlite:
+                    # Nothing may be read before the lock: the first query takes the snapshot.
                     wait = int(self.timeout * 1000)
                     connection.execute(text(f"SET LOCAL lock_timeout = {wait}"))
-                    if connection.dialect.has_table(connection, "market"):
-                        connection.execute(text("LOCK TABLE market IN EXCLUSIVE MODE"))
+                    connection.execute(text(_OPENING_LOCK if opening else _WRITING_LOCK))
                 yield connection
 
     def _sqlite(self) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from equigrad.errors import VerificationError
 from equigrad.federation.ledger.schema import (
     ENTITY_TABLES,
     accounts,
@@ -228,7 +229,14 @@ def _text(value: object) -> str:
 
 def _entity(kind: type[Any], body: str) -> Any:
     """Return the value of a class that a text holds."""
-    return from_json(kind, json.loads(body))
+    try:
+        form = json.loads(body)
+    except ValueError as error:
+        raise VerificationError(
+            f"Expected a stored {kind.__name__} in JSON, got {body[:40]!r}. The tables were "
+            "changed outside: restore them from a copy."
+        ) from error
+    return from_json(kind, form)
 
 
 def _account_row(account: Account, balance: int) -> dict[str, Any]:

@@ -78,10 +78,16 @@ class SqlStore(SettlementStore):
     ) -> None:
         self._database = Database(address, timeout=positive("timeout", timeout))
         wanted = None if currencies is None else by_code(currencies)
-        if self._database.is_sqlite:
-            _make_file(Path(str(self._database.url.database)), create=wanted is not None)
-            self._database.use_log()
-        self._currencies = self._database.write(lambda c: self._opened(c, wanted))
+        try:
+            if self._database.is_sqlite:
+                _make_file(Path(str(self._database.url.database)), create=wanted is not None)
+                self._database.use_log()
+            self._currencies = self._database.write(
+                lambda connection: self._opened(connection, wanted), opening=True
+            )
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def currencies(self) -> Mapping[str, Currency]:

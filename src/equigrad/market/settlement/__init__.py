@@ -1,12 +1,13 @@
 """Settlement: who owes what to whom in a market, decided by pure functions, kept by a store.
 
 Money is whole ledger units in double entry; rounds and awards are state machines; every decided
-command is a line of a hash chain from which the market can be played again. No clock, no file, no
-auction: time is an argument, storage a :class:`SettlementStore`, the clearing a value.
-Neighbours: the auctions of :mod:`equigrad.market` make clearings;
+command is a line of a hash chain from which the market can be played again. No clock, no file: time
+is an argument, storage a :class:`SettlementStore`, the clearing a value, whichever auction made it.
+Neighbours: ``auction`` makes rules of the auctions of :mod:`equigrad.market`;
 :mod:`equigrad.federation.ledger` keeps a market in a database.
 """
 
+from equigrad.market.settlement.auction import auction_rule, bid_book, paper_of
 from equigrad.market.settlement.base import SettlementStore
 from equigrad.market.settlement.bidding import Rule, clearing, opened
 from equigrad.market.settlement.books import (
@@ -71,11 +72,11 @@ from equigrad.market.settlement.papers import (
     BidRecord,
     Clearing,
     Delivery,
+    OpenedBids,
     Receipt,
     Upload,
     Verdict,
     commitment,
-    inputs_digest,
 )
 from equigrad.market.settlement.replay import Snapshot, replay, verify
 from equigrad.market.settlement.state import MarketState
@@ -122,6 +123,7 @@ __all__ = [
     "MemoryStore",
     "Offer",
     "Open",
+    "OpenedBids",
     "Party",
     "Pay",
     "Phase",
@@ -142,6 +144,8 @@ __all__ = [
     "Verdict",
     "View",
     "Withdraw",
+    "auction_rule",
+    "bid_book",
     "broken",
     "check_chain",
     "clearing",
@@ -153,8 +157,8 @@ __all__ = [
     "fee",
     "fees",
     "genesis",
-    "inputs_digest",
     "opened",
+    "paper_of",
     "reduce",
     "replay",
     "verify",

@@ -6,33 +6,32 @@ A bid that is sealed and not soundly opened in time is dropped, and the rest is 
 Neighbours: ``papers`` says what a sound bid is, ``awards`` goes on with the awards.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from equigrad.errors import SettlementError
 from equigrad.market.settlement.closing import finish
 from equigrad.market.settlement.commands import Clear, Commit, Reveal
-from equigrad.market.settlement.entities import Listing, Phase, Round, Terms
+from equigrad.market.settlement.entities import Listing, Phase, Round
 from equigrad.market.settlement.papers import (
     Allocation,
     Award,
     AwardState,
-    BidPaper,
     BidRecord,
     Clearing,
+    OpenedBids,
     commitment,
     flaw,
-    inputs_digest,
 )
 from equigrad.market.settlement.rounds import current, enter, in_phase
 from equigrad.market.settlement.work import View, Work
 
 __all__ = ["Rule", "clear", "clearing", "commit", "opened", "reveal"]
 
-Rule = Callable[[Terms, tuple[BidPaper, ...], Mapping[str, Listing]], Iterable[Allocation]]
-"""An auction: terms, sound bids in order of party and listing, their listings by id -> awards.
+Rule = Callable[[OpenedBids], Iterable[Allocation]]
+"""An auction: sound bids and all that is public about them -> awards.
 
-It must be a pure function of these; whoever has the record must be able to call it again."""
+It must be a pure function; whoever has the record must be able to call it again."""
 
 
 def commit(work: Work, command: Commit) -> None:
@@ -106,14 +105,13 @@ def clear(work: Work, command: Clear) -> None:
             f"Expected all bids opened or the time for it over, got {len(sealed)} sealed bids and "
             f"time until {round_.reveal_by}. Wait."
         )
-    opened_ = {bid.listing: bid.paper for bid in bids if bid.counts and bid.paper is not None}
-    inputs = inputs_digest(round_.id, round_.terms, opened_.values())
-    if command.clearing.inputs != inputs:
+    book = opened(work.view, round_, bids)
+    if command.clearing.inputs != book.digest:
         raise SettlementError(
             f"Expected the clearing of the bids opened in round {round_.id}, got that of others. "
             "Clear again."
         )
-    awards = _awards(work, round_, command.clearing, opened_)
+    awards = _awards(book, command.clearing)
     silent = work.view.get_many(Listing, [bid.listing for bid in sealed])
     for bid in sealed:
         _drop(work, bid, "not opened")
@@ -121,7 +119,7 @@ def clear(work: Work, command: Clear) -> None:
             until = work.at + round_.terms.exclude_seconds
             work.put(replace(silent[bid.listing], excluded_until=until))
     work.result = {"awards": len(awards)}
-    round_ = enter(work, replace(round_, inputs=inputs), Phase.CLEARED)
+    round_ = enter(work, replace(round_, inputs=book.digest), Phase.CLEARED)
     short = 0 < len(awards) < round_.terms.quorum
     for award in awards:
         state = AwardState.EXPIRED if short else AwardState.OFFERED
@@ -133,37 +131,36 @@ def clear(work: Work, command: Clear) -> None:
         finish(work, replace(round_, reason=reason), (), Phase.FAILED)
 
 
-def _awards(
-    work: Work, round_: Round, result: Clearing, papers: Mapping[str, BidPaper]
-) -> list[Award]:
+def _awards(book: OpenedBids, result: Clearing) -> list[Award]:
     """Return the awards of a clearing; refuse one that no sound auction returns."""
     awards: dict[str, Award] = {}
-    listings = work.view.get_many(Listing, papers)
+    papers = {paper.listing: paper for paper in book.papers}
     for line in result.allocations:
         paper = papers.get(line.listing)
         if paper is None or line.listing in awards:
             raise SettlementError(
                 f"Expected one award at most for each opened bid, got one for {line.listing!r}."
             )
-        cap = min(paper.level_cap, listings[line.listing].level_cap(round_.terms))
+        cap = min(paper.level_cap, book.listings[line.listing].level_cap(book.terms))
         if line.level > cap:
             raise SettlementError(
                 f"Expected {line.listing} awarded a level up to its cap {cap}, got {line.level}."
             )
-        award = Award(round_.id, line.listing, paper.party, line.level, line.payment)
+        award = Award(book.round, line.listing, paper.party, line.level, line.payment)
         awards[line.listing] = award
     total = sum(award.payment for award in awards.values())
-    if total > round_.terms.budget:
+    if total > book.terms.budget:
         raise SettlementError(
-            f"Expected payments within the budget of {round_.terms.budget} units, got {total}."
+            f"Expected payments within the budget of {book.terms.budget} units, got {total}."
         )
     return [awards[listing] for listing in sorted(awards)]
 
 
-def opened(view: View, round_: Round) -> tuple[BidPaper, ...]:
-    """Return a round's sound bids in order of party and listing."""
-    papers = [bid.paper for bid in view.bids(round_.id) if bid.counts and bid.paper is not None]
-    return tuple(sorted(papers, key=lambda paper: (paper.party, paper.listing)))
+def opened(view: View, round_: Round, bids: Iterable[BidRecord] | None = None) -> OpenedBids:
+    """Return the sound bids of a round, those of the view unless they are given."""
+    found = list(view.bids(round_.id)) if bids is None else list(bids)
+    listings = view.get_many(Listing, [bid.listing for bid in found if bid.counts])
+    return OpenedBids.of(round_.id, round_.terms, found, listings)
 
 
 def clearing(view: View, round_id: str, rule: Rule) -> Clearing:
@@ -183,8 +180,5 @@ def clearing(view: View, round_id: str, rule: Rule) -> Clearing:
     Clearing
         For :class:`~equigrad.market.settlement.commands.Clear`, or to compare with the awards.
     """
-    round_ = Work(view, 0).need(Round, round_id)
-    papers = opened(view, round_)
-    listings = view.get_many(Listing, [paper.listing for paper in papers])
-    allocations = sorted(rule(round_.terms, papers, listings), key=lambda line: line.listing)
-    return Clearing(inputs_digest(round_id, round_.terms, papers), tuple(allocations))
+    book = opened(view, Work(view, 0).need(Round, round_id))
+    return Clearing(book.digest, tuple(sorted(rule(book), key=lambda line: line.listing)))

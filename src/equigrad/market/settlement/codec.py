@@ -5,7 +5,6 @@ least of all. Neighbours: ``chain`` hashes this form, storage keeps it.
 """
 
 import hashlib
-import json
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -14,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from equigrad.errors import VerificationError
+from equigrad.market.canonical import canonical_json
 
 __all__ = ["Json", "canonical", "from_json", "sha256", "to_json"]
 
@@ -40,8 +40,7 @@ def to_json(value: object) -> Json:
 
 def canonical(value: object) -> bytes:
     """Return the one spelling of a value: JSON, keys sorted, no spaces, ASCII."""
-    text = json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
+    return canonical_json(to_json(value))
 
 
 def sha256(value: object) -> str:

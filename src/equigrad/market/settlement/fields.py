@@ -10,7 +10,7 @@ __all__ = ["award_id", "count", "digest", "epsilon", "identifier", "nonce", "sec
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NONCE = re.compile(r"(?:[0-9a-f]{2}){16,64}")
-_EPSILON = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,12})?")
+_EPSILON = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,20})?")
 _LONG = 2**62
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from equigrad.errors import ConfigError
+from equigrad.market.units import MOST_UNITS
 
 __all__ = ["FULL_BPS", "MAX_UNITS", "Currency", "fee", "units"]
 
-MAX_UNITS: Final = 2**62
+MAX_UNITS: Final = MOST_UNITS
 """Largest amount and largest balance, in ledger units."""
 
 FULL_BPS: Final = 10_000

@@ -4,7 +4,7 @@ Neighbours: ``entities`` has what they refer to, ``bidding`` and ``awards`` what
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -23,12 +23,12 @@ __all__ = [
     "BidRecord",
     "Clearing",
     "Delivery",
+    "OpenedBids",
     "Receipt",
     "Upload",
     "Verdict",
     "commitment",
     "flaw",
-    "inputs_digest",
 ]
 
 
@@ -169,10 +169,57 @@ class Clearing:
         digest("inputs", self.inputs)
 
 
-def inputs_digest(round_: str, terms: Terms, papers: Iterable[BidPaper]) -> str:
-    """Return the SHA-256 of a clearing's inputs; the order of the papers does not matter."""
-    ordered = sorted(papers, key=lambda paper: (paper.party, paper.listing))
-    return sha256({"round": round_, "terms": terms.digest, "papers": ordered})
+@dataclass(frozen=True)
+class OpenedBids:
+    """What an auction clears: the sound bids of a round and all that is public about them.
+
+    Attributes
+    ----------
+    round, terms
+        The round's name and its terms.
+    papers
+        The bids in order of party, then listing.
+    listings
+        Their listings by id.
+    seed
+        SHA-256 of the nonces of these bids in their order: public, and unknown before the bids are.
+    """
+
+    round: str
+    terms: Terms
+    papers: tuple[BidPaper, ...]
+    listings: Mapping[str, Listing]
+    seed: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the clearing's inputs."""
+        public = [(one.id, one.size_cap, one.level_cap(self.terms)) for one in self._offers]
+        return sha256(
+            {
+                "round": self.round,
+                "terms": self.terms.digest,
+                "papers": self.papers,
+                "listings": public,
+                "seed": self.seed,
+            }
+        )
+
+    @property
+    def _offers(self) -> list[Listing]:
+        """Return the listings in the order of the papers."""
+        return [self.listings[paper.listing] for paper in self.papers]
+
+    @classmethod
+    def of(
+        cls, round_: str, terms: Terms, bids: Iterable[BidRecord], listings: Mapping[str, Listing]
+    ) -> "OpenedBids":
+        """Return the sound bids among ``bids``, in whatever order these are."""
+        pairs = [(bid.paper, bid.nonce or "") for bid in bids if bid.counts and bid.paper]
+        pairs.sort(key=lambda pair: (pair[0].party, pair[0].listing))
+        papers = tuple(paper for paper, _ in pairs)
+        sold = {paper.listing: listings[paper.listing] for paper in papers}
+        return cls(round_, terms, papers, sold, sha256([opening for _, opening in pairs]))
 
 
 @dataclass(frozen=True)
