@@ -1,5 +1,6 @@
-"""A clearing without a round: what is offered, what comes of it, and what rivals would have done."""
+"""A clearing without a round: what is offered, what comes of it, and what rivals would do."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from equigrad.market.aggregation import ErrorBound
 
-__all__ = ["Offer", "Outcome", "clear_offline", "compare", "make_auction"]
+__all__ = ["Offer", "Outcome", "clear_offline", "compare", "make_auction", "terms_of"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Offer:
             self.ladder.steps,
             quality_exponent=self.quality_exponent,
             size_exponent=self.size_exponent,
-            party=book.party,
+            party=book.party.tolist(),
             dcap=book.dcap,
         )
 
@@ -119,14 +120,8 @@ def make_auction(name: str, form: str | None = None) -> Auction:
     return AllIn(form)
 
 
-def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
-    """Clear the bids of a file and say which error the model's aggregate would have.
-
-    Raises
-    ------
-    ConfigError, DataError
-        If the offer, a bid or their combination is impossible; nothing is cleared then.
-    """
+def terms_of(bids: BidFile, offer: Offer) -> tuple[Auction, BidBook, Terms]:
+    """Return the auction, the canonical bids and the public terms of an offer."""
     auction = make_auction(offer.mechanism, offer.form)
     book = bids.book(offer.ladder, offer.scale)
     terms = Terms(
@@ -136,7 +131,21 @@ def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
         offer.quality(book),
         mechanism=auction.label,
     )
-    clearing = auction.clear(book, terms)
+    return auction, book, terms
+
+
+def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
+    """Clear the bids of a file and say which error the model's aggregate would have.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If the offer, a bid or their combination is impossible; nothing is cleared then.
+    """
+    auction, book, terms = terms_of(bids, offer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the clearing's notes say it, too
+        clearing = auction.clear(book, terms)
     weights, error = _aggregate(offer, clearing)
     notes = clearing.notes
     if cut := bids.above(offer.ladder.eps_max):
@@ -159,9 +168,7 @@ def compare(bids: BidFile, offer: Offer) -> list[tuple[str, Outcome | str]]:
     for name, form in rivals:
         label = make_auction(name, form).label
         try:
-            result: Outcome | str = clear_offline(
-                bids, replace(offer, mechanism=name, form=form)
-            )
+            result: Outcome | str = clear_offline(bids, replace(offer, mechanism=name, form=form))
         except ConfigError as error:
             result = str(error)
         found.append((label, result))
@@ -183,5 +190,5 @@ def _aggregate(offer: Offer, clearing: Clearing) -> tuple[Any, Any]:
     if not clearing.valid:
         return None, None
     precision = local.precision(clearing.eps)
-    weights = OptAggr().weights(clearing.book.dcap, precision)
-    return weights, error_bound(weights, clearing.book.dcap, precision)
+    weights = OptAggr().weights(clearing.book.d, precision)
+    return weights, error_bound(weights, clearing.book.d, precision)

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from equigrad.cli.auction import auction
 from equigrad.cli.audit import audit
 from equigrad.cli.compare import compare
 from equigrad.cli.data import data_app
@@ -34,7 +35,7 @@ good as what it gave.
 
 Start with: [bold]equigrad init my.toml[/], then [bold]equigrad run my.toml[/]. One owner alone
 trains privately with [bold]equigrad train[/], and looks at single records with [bold]equigrad
-score[/].
+score[/]. A broker clears bids for private gradients with [bold]equigrad auction[/].
 """
 
 _EXIT_CODES = (
@@ -62,6 +63,7 @@ for _name, _command in (
     ("score", score),
     ("audit", audit),
     ("key", key),
+    ("auction", auction),
 ):
     app.command(_name)(_command)
 app.add_typer(data_app, name="data")

@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-__all__ = ["partition_rules", "run_folders", "run_sources", "scorers", "selectors"]
+__all__ = [
+    "auctions",
+    "local_mechanisms",
+    "partition_rules",
+    "run_folders",
+    "run_sources",
+    "scorers",
+    "selectors",
+]
 
 
 def run_folders(incomplete: str) -> list[str]:
@@ -41,3 +49,17 @@ def selectors(incomplete: str) -> list[str]:
     from equigrad.valuation.select import SELECTORS
 
     return [name for name in SELECTORS if name.startswith(incomplete)]
+
+
+def auctions(incomplete: str) -> list[str]:
+    """Return the auctions that begin with ``incomplete``."""
+    from equigrad.market import AUCTIONS
+
+    return [name for name in AUCTIONS if name.startswith(incomplete)]
+
+
+def local_mechanisms(incomplete: str) -> list[str]:
+    """Return the local mechanisms that begin with ``incomplete``."""
+    from equigrad.market.local import LOCAL_MECHANISMS
+
+    return [name for name in LOCAL_MECHANISMS if name.startswith(incomplete)]

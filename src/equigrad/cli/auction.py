@@ -1,0 +1,153 @@
+"""``equigrad auction``: bids from a file, cleared under a budget."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equigrad.cli.complete import auctions, local_mechanisms
+from equigrad.cli.output import note
+from equigrad.errors import ConfigError
+
+if TYPE_CHECKING:
+    from equigrad.broker import BidFile, Offer
+    from equigrad.market.misreports import Gain
+
+__all__ = ["auction"]
+
+
+def auction(
+    file: Annotated[
+        Path,
+        typer.Argument(help="Bids (CSV or JSON): party, size, eps_cap, kind, factor, ..."),
+    ],
+    budget: Annotated[
+        str, typer.Option("--budget", "-b", help="Currency of this round, such as 480.47.")
+    ],
+    mechanism: Annotated[
+        str,
+        typer.Option("--mechanism", "-m", help="An auction by name.", autocompletion=auctions),
+    ] = "clock",
+    form: Annotated[
+        str | None, typer.Option("--form", help="Of all-in: truthful (default) or reference.")
+    ] = None,
+    eps_max: Annotated[float, typer.Option("--eps-max", help="Largest epsilon for sale.")] = 2.0,
+    steps: Annotated[int, typer.Option("--steps", help="Levels of the ladder.")] = 32,
+    quality_exponent: Annotated[
+        float, typer.Option("--quality-exponent", help="Clock: value of a level, (k/K)^alpha.")
+    ] = 1.0,
+    size_exponent: Annotated[
+        float, typer.Option("--size-exponent", help="Clock: more for small listings (beta).")
+    ] = 0.0,
+    local: Annotated[
+        str,
+        typer.Option(
+            "--local", help="How sellers will add noise.", autocompletion=local_mechanisms
+        ),
+    ] = "laplace",
+    delta: Annotated[float | None, typer.Option("--delta", help="Of --local gaussian.")] = None,
+    dim: Annotated[
+        int, typer.Option("--dim", help="Parameters of the model, for the error bound.")
+    ] = 1,
+    scale: Annotated[
+        int, typer.Option("--scale", help="Ledger units to one unit of currency.")
+    ] = 10**6,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Clear the same bids by every auction.")
+    ] = False,
+    misreport: Annotated[
+        str | None,
+        typer.Option("--misreport", metavar="PARTY", help="Try lies of this party: do they pay?"),
+    ] = None,
+    reports: Annotated[
+        int, typer.Option("--reports", help="Lies of each kind that --misreport tries.")
+    ] = 50,
+    seed: Annotated[int, typer.Option("--seed", help="Of the lies.")] = 0,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw supply, epsilons, payments (SVG, PNG, PDF).")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all of it as JSON.")
+    ] = None,
+) -> None:
+    """Clear bids offline: who sells which epsilon, for how much, and with which error.
+
+    Sizes in the file are taken as attested. `--compare` shows what other auctions would have
+    done; `--misreport` lets an owner see whether a lie about price, curve, cap or size would have
+    paid, the others' bids being what they are. A round in which nobody sells is no mistake: the
+    budget is returned.
+
+    Example: [bold]equigrad auction bids.csv --budget 480.47 --compare --plot auction.svg[/]
+    """
+    from equigrad.broker import Offer, clear_offline, outcome_json, read_bids
+    from equigrad.broker import compare as clear_by_all
+    from equigrad.cli.auction_story import tell_comparison, tell_lies, tell_outcome
+    from equigrad.market import Ladder
+
+    if plot is not None:
+        from equigrad.broker.picture import FORMATS, draw_clearing
+
+        if plot.suffix not in FORMATS:
+            raise ConfigError(
+                f"Expected a plot file ending in {', '.join(FORMATS)}; got {plot}. Rename it."
+            )
+    bids = read_bids(file)
+    offer = Offer(
+        budget,
+        mechanism,
+        form,
+        Ladder(eps_max, steps),
+        scale,
+        quality_exponent,
+        size_exponent,
+        local,
+        delta,
+        dim,
+    )
+    outcome = clear_offline(bids, offer)
+    content = outcome_json(outcome)
+    lies = None if misreport is None else _lies(bids, offer, misreport, reports, seed)
+    rivals = clear_by_all(bids, offer) if compare else []
+    tell_outcome(outcome)
+    if rivals:
+        tell_comparison(rivals)
+        content["compare"] = {
+            label: found if isinstance(found, str) else outcome_json(found)
+            for label, found in rivals
+        }
+    if lies is not None:
+        content["misreport"] = tell_lies(lies, outcome)
+    if plot is not None:
+        draw_clearing(outcome, plot)
+        note(f"Drawn: {plot}")
+    if json_file is not None:
+        _write(json_file, content)
+
+
+def _lies(bids: "BidFile", offer: "Offer", party: str, count: int, seed: int) -> "dict[str, Gain]":
+    """Return the best lie of each kind that one party finds."""
+    import numpy as np
+
+    from equigrad.broker.offline import terms_of
+    from equigrad.market.misreports import REPORT_KINDS, best_gain
+
+    auction, book, terms = terms_of(bids, offer)
+    row = book.row(party)
+    kinds = REPORT_KINDS if offer.size_exponent == 0 else REPORT_KINDS[:-1]  # else size is fixed
+    found = {}
+    for kind in kinds:
+        generator = np.random.default_rng(seed)
+        found[kind] = best_gain(auction, book, terms, row, generator, count=count, kinds=[kind])
+    return found
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Write one JSON object into a file."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"Expected to write {path}, got: {error.strerror}. Check the path."
+        ) from None
