@@ -41,6 +41,12 @@ from equigrad.assistance.privacy import (
 )
 from equigrad.assistance.reference import reference_linear, reference_step
 from equigrad.assistance.rows import Rows, all_rows, split_rows
+from equigrad.assistance.second_stage import (
+    FoldLabels,
+    SecondStage,
+    SecondStageModel,
+    fit_second_stage,
+)
 from equigrad.assistance.seeds import party_seed
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.sponsor import Sponsor
@@ -66,6 +72,7 @@ __all__ = [
     "AssistanceWarning",
     "AssistedModel",
     "Contributions",
+    "FoldLabels",
     "GALClassifier",
     "GALRegressor",
     "HistGradientBoosting",
@@ -82,6 +89,8 @@ __all__ = [
     "Round",
     "Rows",
     "Schedule",
+    "SecondStage",
+    "SecondStageModel",
     "Settings",
     "SharedLearner",
     "SklearnLearner",
@@ -96,6 +105,7 @@ __all__ = [
     "coalition_values",
     "coalitions",
     "contributions_of",
+    "fit_second_stage",
     "label_epsilon",
     "make_learner",
     "make_loss",
