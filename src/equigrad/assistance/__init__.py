@@ -43,6 +43,7 @@ from equigrad.assistance.reference import reference_linear, reference_step
 from equigrad.assistance.rows import Rows, all_rows, split_rows
 from equigrad.assistance.second_stage import (
     FoldLabels,
+    ProductParties,
     SecondStage,
     SecondStageModel,
     fit_second_stage,
@@ -85,6 +86,7 @@ __all__ = [
     "Parties",
     "PartyBlocks",
     "Pass",
+    "ProductParties",
     "Ridge",
     "Round",
     "Rows",

@@ -7,10 +7,12 @@ Without it the assisted model is a sum of functions of single parties' columns. 
 from equigrad.assistance.second_stage.labels import FoldLabels, shared_settings
 from equigrad.assistance.second_stage.model import SecondStageModel
 from equigrad.assistance.second_stage.plan import SecondStage, make_second_stage
+from equigrad.assistance.second_stage.products import ProductParties
 from equigrad.assistance.second_stage.stage import check_second_stage, fit_second_stage
 
 __all__ = [
     "FoldLabels",
+    "ProductParties",
     "SecondStage",
     "SecondStageModel",
     "check_second_stage",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equigrad._validate import choice, positive, positive_int
-from equigrad.assistance.learners import Learner, make_learner
+from equigrad.assistance.learners import Learner, Ridge, make_learner
 from equigrad.errors import ConfigError
 
 __all__ = ["INPUTS", "SecondStage", "make_second_stage"]
@@ -21,7 +21,7 @@ class SecondStage:
 
     Its inputs are the parties' parts ``P_m``, or their single answers, beside the sponsor's own
     columns; so it can learn what only two parties' columns together tell, as far as those inputs
-    tell them apart. It is kept only if it lowers the loss of rows that judge it by more than
+    tell them apart. It is kept only if it lowers the loss of rows it did not see by more than
     ``gate`` standard errors.
 
     Parameters
@@ -89,12 +89,12 @@ class SecondStage:
 def make_second_stage(given: Any) -> SecondStage | None:
     """Return the plan behind ``None``, ``"boosting"``, ``"linear"``, a plan or a learner.
 
-    ``"linear"`` is ridge on all answers, without repeated protocols.
+    ``"linear"`` is ridge (0.1, inputs standardised) on all answers, without repeated protocols.
     """
     if given is None or isinstance(given, SecondStage):
         return given
     if isinstance(given, str):
         choice("second_stage", given, ("boosting", "linear"))
         if given == "linear":
-            return SecondStage("ridge", inputs="answers", folds=0, n_rounds=30)
+            return SecondStage(Ridge(0.1), inputs="answers", folds=0, n_rounds=30)
     return SecondStage(given)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from equigrad.assistance.arrays import Float64
 from equigrad.assistance.losses import make_loss
 from equigrad.assistance.parties import Parties
-from equigrad.assistance.second_stage.fitting import boost
+from equigrad.assistance.second_stage.fitting import Leftover, boost, judged
 from equigrad.assistance.second_stage.labels import FoldLabels
 from equigrad.assistance.second_stage.model import SecondStageModel, stage_inputs, standardised
 from equigrad.assistance.second_stage.passes import fold_pass, probe_answers
@@ -53,8 +53,8 @@ def fit_second_stage(
 ) -> tuple[SecondStageModel, Parties | None]:
     """Fit a second stage on what a training left over.
 
-    Guarantee: rows that judge had no part in the fit of the correction; with ``folds >= 2`` no
-    row's inputs come from a model that saw it. Labels leave the sponsor in repeated passes only,
+    Guarantee: each row that judges is judged by a correction fitted without it; with ``folds >= 2``
+    no row's inputs come from a model that saw it. Labels leave the sponsor in repeated passes only,
     and as ``labels`` says.
 
     Parameters
@@ -167,29 +167,28 @@ class _Told:
         """Boost, judge, and return the correction."""
         learner = self.plan.make()
         Z, centre, scale = standardised(self.inputs, own, learner)
-        pool = generator.permutation(self.pool)
-        tenth = max(len(pool) // 10, 2)
-        found = boost(
-            learner,
+        left = Leftover(
             Z,
             self.target,
             self.scores,
-            weight=self.weight,
-            fit=np.sort(pool[2 * tenth :]),
-            choose=np.sort(pool[:tenth]),
-            judge=np.sort(pool[tenth : 2 * tenth]),
-            loss=make_loss(settings.loss),
-            n_rounds=self.plan.n_rounds,
-            eta_max=settings.eta_max,
-            seed=seed,
+            self.weight,
+            make_loss(settings.loss),
+            self.plan.n_rounds,
+            settings.eta_max,
         )
-        kept = bool(found.steps) and found.gain > self.plan.gate * found.error
+        pool, seeds = generator.permutation(self.pool), seed.spawn(6)
+        gain, error = judged(learner, left, pool, seeds[:5])
+        steps: list[float] = []
+        if gain > self.plan.gate * error:
+            tenth = max(len(pool) // 10, 2)
+            steps, _ = boost(learner, left, np.sort(pool[tenth:]), np.sort(pool[:tenth]), seeds[5])
+        kept = bool(steps)
         return replace(
             self.refused("kept" if kept else "gate"),
             kept=kept,
-            gain=found.gain,
-            error=found.error,
-            steps=found.steps if kept else (),
+            gain=gain,
+            error=error,
+            steps=tuple(steps),
             learner=learner if kept else None,
             centre=centre,
             scale=scale,
