@@ -52,7 +52,6 @@ class Answering(Reading):
     model_: AssistedModel
     second_stage_: SecondStageModel | None
     _learners: list[Learner]
-    _probed: list[Learner]
 
     def answer(self, X: Any, *, absent: Collection[str] = (), held: Any = None) -> Answer:
         """Return the scores of rows, and who took part.
@@ -75,9 +74,8 @@ class Answering(Reading):
         scores = self.model_.scores(outputs, mask, absent=gone, mode=self.absent)
         stage = self.second_stage_
         if stage is not None and stage.kept and not gone:
-            probed = self._outputs(self._probed, blocks, mask)
             complete = np.asarray(mask.all(axis=1))
-            scores += stage.correction(self.model_, outputs, blocks[0], complete, probed)
+            scores += stage.correction(self.model_, outputs, blocks[0], complete)
         taking = self.model_.taking_part(mask, gone)
         names = tuple(n for m, n in enumerate(self.party_names_) if taking[:, m].any())
         return Answer(scores, names, taking)
@@ -118,10 +116,10 @@ class Answering(Reading):
                 stacklevel=4,
             )
 
-        return self._outputs(self._learners, blocks, mask), mask, tuple(sorted(gone)), blocks
+        return self._outputs(blocks, mask), mask, tuple(sorted(gone)), blocks
 
-    def _outputs(self, learners: list[Learner], blocks: list[Any], mask: Bool) -> Outputs:
-        """Return what gives learners' outputs on the rows their parties hold, 0 elsewhere."""
+    def _outputs(self, blocks: list[Any], mask: Bool) -> Outputs:
+        """Return what gives parties' outputs on the rows they hold, 0 elsewhere."""
         shape = (len(mask), len(self.init_))
 
         def outputs(m: int, t: int) -> Float64:
@@ -129,9 +127,9 @@ class Answering(Reading):
             if block is None:
                 return np.zeros(shape)
             if rows.all():
-                return learners[m].predict(t, block)
+                return self._learners[m].predict(t, block)
             found = np.zeros(shape)
-            found[rows] = learners[m].predict(t, block[rows])
+            found[rows] = self._learners[m].predict(t, block[rows])
             return found
 
         return outputs

@@ -159,7 +159,7 @@ class BaseGAL(Answering):
         seed: int,
     ) -> None:
         """Fit the second stage, and set its attributes."""
-        found, asked = fit_second_stage(
+        found = fit_second_stage(
             stage,
             training,
             parties,
@@ -172,7 +172,6 @@ class BaseGAL(Answering):
         )
         self.second_stage_ = found
         self.events_ = training.events + found.events
-        self._probed = asked.learners if isinstance(asked, LocalParties) else []
 
     def _fitted(
         self, parties: LocalParties, training: Training, contributions: Contributions
@@ -194,7 +193,6 @@ class BaseGAL(Answering):
         self.rounds_ = training.rounds
         self._learners = parties.learners
         self.second_stage_: SecondStageModel | None = None
-        self._probed: list[Learner] = []
         self._shapes = [block.shape[1:] for block in parties.blocks]
 
     def _constant(self, parties: LocalParties, target: Float64) -> None:

@@ -34,8 +34,8 @@ class SecondStageModel:
         Residuals sent to assisting parties, and their answers, beyond the first stage's.
     events
         Privacy events beyond the first stage's.
-    inputs, n_probes
-        Which inputs, and the number of probes.
+    inputs
+        ``"parts"`` or ``"answers"``.
     """
 
     kept: bool
@@ -46,7 +46,6 @@ class SecondStageModel:
     n_messages: int = 0
     events: tuple[PrivacyEvent, ...] = ()
     inputs: str = "parts"
-    n_probes: int = 0
     learner: Learner | None = field(default=None, repr=False)
     centre: Float64 | None = field(default=None, repr=False)
     scale: Float64 | None = field(default=None, repr=False)
@@ -57,7 +56,6 @@ class SecondStageModel:
         outputs: Outputs,
         own: npt.NDArray[np.generic],
         complete: Bool,
-        probes: Outputs | None = None,
     ) -> Float64:
         """Return ``(n, K)`` to add to the scores; 0 in rows that some party takes no part in.
 
@@ -71,18 +69,12 @@ class SecondStageModel:
             ``(n, ...)`` the sponsor's columns.
         complete
             ``(n,)`` bool: all parties are there and hold the row.
-        probes
-            As ``outputs``, of the probes' models; needed where there were probes.
         """
         found = np.zeros((len(own), len(model.start)))
         if not self.kept or self.learner is None or not complete.any():
             return found
         held = np.ones((len(own), len(model.names)), dtype=np.bool_)
-        answers = []
-        if self.n_probes and probes is not None:
-            numbers = range(len(model.names))
-            answers = [probes(m, t) for t in range(1, self.n_probes + 1) for m in numbers]
-        told = np.concatenate([stage_inputs(model, outputs, held, self.inputs), *answers], axis=1)
+        told = stage_inputs(model, outputs, held, self.inputs)
         Z = standardised(told, own, self.learner, self.centre, self.scale)[0][complete]
         for t, step in enumerate(self.steps, start=1):
             found[complete] += step * self.learner.predict(t, Z)

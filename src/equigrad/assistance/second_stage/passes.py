@@ -1,4 +1,4 @@
-"""The messages a second stage asks for: the protocol without each fold, and probes of noise.
+"""The messages a second stage asks for: the protocol without each fold.
 
 All through :class:`~equigrad.assistance.Parties`, so that any transport can carry them. Neighbours:
 ``stage`` orders them, ``equigrad.assistance.sponsor`` runs each.
@@ -18,7 +18,7 @@ from equigrad.assistance.settings import Settings
 from equigrad.assistance.sponsor import Sponsor
 from equigrad.privacy.accounting import PrivacyEvent
 
-__all__ = ["FoldPass", "fold_pass", "probe_answers"]
+__all__ = ["FoldPass", "fold_pass"]
 
 
 @dataclass(frozen=True)
@@ -107,33 +107,6 @@ def fold_pass(
     finally:
         paid.extend(sponsor.events)
     return FoldPass(sponsor.track.start, _parts(parties, sponsor, keep), sponsor.t)
-
-
-def probe_answers(
-    parties: Parties, rows: Int64, n_probes: int, n_outputs: int, seed: np.random.SeedSequence
-) -> Float64:
-    """Send noise for some rows, and return the parties' answers ``(N, J M K)``.
-
-    Parameters
-    ----------
-    parties
-        They fit; left with the models of the probes, 1..J.
-    rows
-        Rows that are sent.
-    n_probes, n_outputs
-        J and K.
-    seed
-        Of the noise, which nothing else depends on.
-    """
-    generator = np.random.default_rng(seed)
-    parties.begin(rows, None)
-    columns: list[Float64] = []
-    silent = np.zeros((len(parties.held), n_outputs))
-    for t in range(1, n_probes + 1):
-        answers = parties.answer(t, generator.normal(size=(len(rows), n_outputs)))
-        columns.extend(silent if answer is None else answer for answer in answers)
-    parties.keep(n_probes)
-    return np.concatenate(columns, axis=1)
 
 
 def _parts(parties: Parties, sponsor: Sponsor, keep: int) -> Float64:

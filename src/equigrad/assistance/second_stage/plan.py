@@ -38,9 +38,6 @@ class SecondStage:
         says them, which is right for learners that do not memorise, or, with
         ``weigh_on="holdout"``, on the rows that nobody was sent; no more messages. None: 0 where
         every party's learner is linear, else 5.
-    probes
-        So many messages of noise, which tell nothing of labels, to a fifth of the rows; their
-        answers are random functions of each party's columns and become inputs.
     n_rounds
         Most rounds of boosting of the second stage.
     gate
@@ -50,14 +47,12 @@ class SecondStage:
     learner: Any = "boosting"
     inputs: str = "parts"
     folds: int | None = None
-    probes: int = 0
     n_rounds: int = 10
     gate: float = 1.0
 
     def __post_init__(self) -> None:
         choice("inputs", self.inputs, INPUTS)
         positive_int("n_rounds", self.n_rounds)
-        positive_int("probes", self.probes, least=0)
         positive("gate", self.gate)
         if self.folds is not None and (positive_int("folds", self.folds, least=0) == 1):
             raise ConfigError("Expected folds=0, or 2 and more, got 1: nothing would be left.")

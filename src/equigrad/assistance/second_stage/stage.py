@@ -16,7 +16,7 @@ from equigrad.assistance.parties import Parties
 from equigrad.assistance.second_stage.fitting import Leftover, boost, judged
 from equigrad.assistance.second_stage.labels import FoldLabels
 from equigrad.assistance.second_stage.model import SecondStageModel, stage_inputs, standardised
-from equigrad.assistance.second_stage.passes import fold_pass, probe_answers
+from equigrad.assistance.second_stage.passes import fold_pass
 from equigrad.assistance.second_stage.plan import SecondStage
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.training import Training
@@ -50,7 +50,7 @@ def fit_second_stage(
     *,
     weight: Float64 | None = None,
     run_seed: int = 0,
-) -> tuple[SecondStageModel, Parties | None]:
+) -> SecondStageModel:
     """Fit a second stage on what a training left over.
 
     Guarantee: each row that judges is judged by a correction fitted without it; with ``folds >= 2``
@@ -70,26 +70,17 @@ def fit_second_stage(
         ``(N, ...)`` the sponsor's columns.
     labels
         Watched the training; see there.
-
-    Returns
-    -------
-    SecondStageModel, Parties or None
-        The correction; and the parties with the models of the probes, if there were probes.
     """
-    seeds = np.random.SeedSequence(run_seed, spawn_key=(0, _PURPOSE)).spawn(3)
+    seeds = np.random.SeedSequence(run_seed, spawn_key=(0, _PURPOSE)).spawn(2)
     generator = np.random.default_rng(seeds[0])
     told = _Told(plan, training, parties, target, weight)
     try:
         told.out_of_fold(again, labels, generator)
     except BudgetExceededError:
-        return told.refused("budget"), None
-    asked: Parties | None = None
-    if plan.probes:
-        asked = again()
-        told.probe(asked, generator, seeds[1])
+        return told.refused("budget")
     if len(told.pool) < _LEAST_ROWS:
-        return told.refused("rows"), asked
-    return told.fitted(own, labels.settings, generator, seeds[2]), asked
+        return told.refused("rows")
+    return told.fitted(own, labels.settings, generator, seeds[1])
 
 
 class _Told:
@@ -147,16 +138,6 @@ class _Told:
             self.scores[out] = one.start + one.parts[:, out].sum(axis=0)
             self.n_messages += 2 * (len(self.training.model.names) - 1) * one.n_rounds
 
-    def probe(
-        self, asked: Parties, generator: np.random.Generator, seed: np.random.SeedSequence
-    ) -> None:
-        """Send noise to a fifth of the rows, which are then of no other use."""
-        rows = np.sort(generator.permutation(len(self.target))[: max(len(self.target) // 5, 2)])
-        answers = probe_answers(asked, rows, self.plan.probes, self.target.shape[1], seed)
-        self.inputs = np.concatenate([self.inputs, answers], axis=1)
-        self.pool = np.setdiff1d(self.pool, rows)
-        self.n_messages += 2 * (len(self.training.model.names) - 1) * self.plan.probes
-
     def fitted(
         self,
         own: npt.NDArray[Any],
@@ -202,5 +183,4 @@ class _Told:
             n_messages=self.n_messages,
             events=tuple(self.events),
             inputs=self.plan.inputs,
-            n_probes=self.plan.probes,
         )
