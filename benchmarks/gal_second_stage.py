@@ -1,7 +1,7 @@
 """What a second stage and products win back of what an additive model cannot tell.
 
 Planted sets of two parties (3000 rows, three columns each): *additive*, *main + product* and *pure
-product* of one column of each; Adult and California (12,500 rows drawn) divided by columns among
+product* of one column of each; Adult and California (5000 rows drawn) divided by columns among
 four parties. Parties boost histograms (30 trees a round; weights and steps come from held-out rows,
 rounds from validation), or they have ridge (all rows, 15 rounds). Beside GAL and one boosting of
 all columns (*joint*): the second stage on held-out rows, on parts out of fold and on answers, and
@@ -37,7 +37,7 @@ from equigrad.assistance import (
     train,
 )
 
-ROUNDS, MOST_ROWS = 15, 10_000
+ROUNDS, MOST_ROWS = 15, 4_000
 SPECIFIED = {
     ("additive", "GAL"): ".948",
     ("additive", "second stage, 5 folds"): ".948",
