@@ -19,7 +19,7 @@ from sklearn.datasets import (
 )
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 
-__all__ = ["SETS", "Split", "joint_scores", "metric", "split"]
+__all__ = ["SETS", "Split", "joint_scores", "metric", "split", "table_of"]
 
 
 def _file(folder: str, name: str) -> pd.DataFrame | None:
@@ -120,3 +120,24 @@ def joint_scores(part: Split) -> np.ndarray:
         warnings.simplefilter("ignore", FutureWarning)
         model.fit(part.X, part.y)
     return np.eye(model.classes_.max() + 1)[model.predict(part.X_test)]
+
+
+def table_of(name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return columns and labels of Adult or California as numbers; None where it is not here.
+
+    Words become codes in alphabetical order, missing numbers the column's median.
+    """
+    files = {
+        "Adult": ("adult", "adult_train.csv.gz", "income"),
+        "California": ("california_housing", "california_housing.csv.gz", "median_house_value"),
+    }
+    folder, file, label = files[name]
+    table = _file(folder, file)
+    if table is None:
+        return None
+    y = table.pop(label)
+    y = y.str.strip().str.startswith(">50K").astype(int) if name == "Adult" else y / 1e5
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            table[column] = table[column].astype("category").cat.codes
+    return table.fillna(table.median()).to_numpy(float), y.to_numpy()

@@ -41,6 +41,13 @@ from equigrad.assistance.privacy import (
 )
 from equigrad.assistance.reference import reference_linear, reference_step
 from equigrad.assistance.rows import Rows, all_rows, split_rows
+from equigrad.assistance.second_stage import (
+    FoldLabels,
+    ProductParties,
+    SecondStage,
+    SecondStageModel,
+    fit_second_stage,
+)
 from equigrad.assistance.seeds import party_seed
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.sponsor import Sponsor
@@ -66,6 +73,7 @@ __all__ = [
     "AssistanceWarning",
     "AssistedModel",
     "Contributions",
+    "FoldLabels",
     "GALClassifier",
     "GALRegressor",
     "HistGradientBoosting",
@@ -78,10 +86,13 @@ __all__ = [
     "Parties",
     "PartyBlocks",
     "Pass",
+    "ProductParties",
     "Ridge",
     "Round",
     "Rows",
     "Schedule",
+    "SecondStage",
+    "SecondStageModel",
     "Settings",
     "SharedLearner",
     "SklearnLearner",
@@ -96,6 +107,7 @@ __all__ = [
     "coalition_values",
     "coalitions",
     "contributions_of",
+    "fit_second_stage",
     "label_epsilon",
     "make_learner",
     "make_loss",

@@ -160,6 +160,12 @@ class LocalParties:
             if len(mine):
                 learner.keep(rounds)
 
+    def again(self) -> "LocalParties":
+        """Return the same parties for another pass, with models of their own."""
+        blocks = dict(zip(self.names, self.blocks, strict=True))
+        learners = [learner.fresh() for learner in self.learners]
+        return LocalParties(blocks, learners, held=self.held, run_seed=self.run_seed)
+
     def _stated(self, m: int, t: int) -> Float64 | None:
         return self._outputs(m, t) if len(self._rows[m][1]) else None
 

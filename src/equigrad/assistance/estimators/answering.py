@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from equigrad.assistance.arrays import Bool, Float64, Int64
 from equigrad.assistance.estimators.reading import Reading
 from equigrad.assistance.learners import Learner
-from equigrad.assistance.model import AssistedModel
+from equigrad.assistance.model import AssistedModel, Outputs
 from equigrad.assistance.parties import check_missing, checked_held
+from equigrad.assistance.second_stage import SecondStageModel
 from equigrad.assistance.warn import AssistanceWarning
 
 __all__ = ["Answer", "Answering"]
@@ -49,6 +50,7 @@ class Answering(Reading):
     """Answers by the parties' learners in this process."""
 
     model_: AssistedModel
+    second_stage_: SecondStageModel | None
     _learners: list[Learner]
 
     def answer(self, X: Any, *, absent: Collection[str] = (), held: Any = None) -> Answer:
@@ -68,28 +70,32 @@ class Answering(Reading):
         DataError
             If rows do not fit, or a party is absent and ``absent="refuse"``.
         """
-        outputs, mask, gone = self._asked(X, absent, held)
+        outputs, mask, gone, blocks = self._asked(X, absent, held)
         scores = self.model_.scores(outputs, mask, absent=gone, mode=self.absent)
+        stage = self.second_stage_
+        if stage is not None and stage.kept and not gone:
+            complete = np.asarray(mask.all(axis=1))
+            scores += stage.correction(self.model_, outputs, blocks[0], complete)
         taking = self.model_.taking_part(mask, gone)
         names = tuple(n for m, n in enumerate(self.party_names_) if taking[:, m].any())
         return Answer(scores, names, taking)
 
     def parts(self, X: Any) -> Float64:
         """Return each party's additive part ``(M, n, K)``; with ``init_`` they sum to scores."""
-        outputs, mask, gone = self._asked(X, (), None)
+        outputs, mask, gone, _ = self._asked(X, (), None)
         mask[:, list(gone)] = False
         return self.model_.parts(outputs, mask)
 
     def _staged(self, X: Any, absent: Collection[str], held: Any) -> Iterator[Float64]:
-        outputs, mask, gone = self._asked(X, absent, held)
+        outputs, mask, gone, _ = self._asked(X, absent, held)
         stages = self.model_.staged(outputs, mask, absent=gone, mode=self.absent)
         next(stages)  # the constant start
         return stages
 
     def _asked(
         self, X: Any, absent: Collection[str], held: Any
-    ) -> tuple[Any, Bool, tuple[int, ...]]:
-        """Return what gives parties' outputs, who holds which row, and who is absent."""
+    ) -> tuple[Outputs, Bool, tuple[int, ...], list[Any]]:
+        """Return what gives parties' outputs, who holds which row, who is absent, and the rows."""
         check_is_fitted(self)
         blocks, n_rows = self._blocks_to_predict(X)
         named = (absent,) if isinstance(absent, str) else absent
@@ -110,14 +116,20 @@ class Answering(Reading):
                 stacklevel=4,
             )
 
+        return self._outputs(blocks, mask), mask, tuple(sorted(gone)), blocks
+
+    def _outputs(self, blocks: list[Any], mask: Bool) -> Outputs:
+        """Return what gives parties' outputs on the rows they hold, 0 elsewhere."""
+        shape = (len(mask), len(self.init_))
+
         def outputs(m: int, t: int) -> Float64:
             block, rows = blocks[m], mask[:, m]
             if block is None:
-                return np.zeros((n_rows, len(self.init_)))
+                return np.zeros(shape)
             if rows.all():
                 return self._learners[m].predict(t, block)
-            found = np.zeros((n_rows, len(self.init_)))
+            found = np.zeros(shape)
             found[rows] = self._learners[m].predict(t, block[rows])
             return found
 
-        return outputs, mask, tuple(sorted(gone))
+        return outputs

@@ -19,6 +19,15 @@ from equigrad.assistance.model import AssistedModel
 from equigrad.assistance.parties import Block, LocalParties
 from equigrad.assistance.reference import reference_linear
 from equigrad.assistance.rows import LEAST_FOR_HOLDOUT, all_rows
+from equigrad.assistance.second_stage import (
+    FoldLabels,
+    SecondStage,
+    SecondStageModel,
+    check_second_stage,
+    fit_second_stage,
+    make_second_stage,
+    shared_settings,
+)
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.training import OnRound, Training, train
 from equigrad.assistance.valuing import value_parties
@@ -110,12 +119,18 @@ class BaseGAL(Answering):
         ]
         parties = LocalParties(blocks, learners, held=held, run_seed=seed)
         settings = self._settings(parties)
+        stage = make_second_stage(self.second_stage)
+        if stage is not None:
+            check_second_stage(stage, settings, linear=parties.linear)
+            settings = shared_settings(settings, stage.n_folds(linear=parties.linear))
         key = None
         if settings.privacy is not None and self.random_state is not None:
             key = NoiseKey.test(seed)
         if target.shape[1] == 1 and self._classification:
             self._constant(parties, target)
             return
+        noise = None if key is None else np.random.SeedSequence(seed, spawn_key=(0, 2))
+        labels = FoldLabels(settings, noise, on_round)
         training = train(
             parties,
             target,
@@ -124,12 +139,39 @@ class BaseGAL(Answering):
             weight=weight,
             run_seed=seed,
             key=key,
-            on_round=on_round,
+            on_round=on_round if stage is None else labels.watching,
             state=state,
         )
         loss = make_loss(settings.loss)
         contributions = value_parties(training, parties, target, loss, weight)
         self._fitted(parties, training, contributions)
+        if stage is not None:
+            self._add_second_stage(stage, training, parties, target, labels, weight, seed)
+
+    def _add_second_stage(
+        self,
+        stage: SecondStage,
+        training: Training,
+        parties: LocalParties,
+        target: Float64,
+        labels: FoldLabels,
+        weight: Float64 | None,
+        seed: int,
+    ) -> None:
+        """Fit the second stage, and set its attributes."""
+        found = fit_second_stage(
+            stage,
+            training,
+            parties,
+            parties.again,
+            parties.blocks[0],
+            target,
+            labels,
+            weight=weight,
+            run_seed=seed,
+        )
+        self.second_stage_ = found
+        self.events_ = training.events + found.events
 
     def _fitted(
         self, parties: LocalParties, training: Training, contributions: Contributions
@@ -150,6 +192,7 @@ class BaseGAL(Answering):
         self.events_ = training.events
         self.rounds_ = training.rounds
         self._learners = parties.learners
+        self.second_stage_: SecondStageModel | None = None
         self._shapes = [block.shape[1:] for block in parties.blocks]
 
     def _constant(self, parties: LocalParties, target: Float64) -> None:

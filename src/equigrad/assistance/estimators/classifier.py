@@ -41,7 +41,7 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
         All class labels, if some may be missing from ``y``.
     init, n_rounds, weights, weigh_on, rate, eta_max, shrinkage, stopping, validation_fraction
         See :class:`GALRegressor`.
-    refit, absent, privacy, preset, random_state
+    refit, absent, privacy, preset, second_stage, random_state
         See :class:`GALRegressor`.
 
     Attributes
@@ -78,6 +78,7 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
         absent: str = "renormalise",
         privacy: LabelPrivacy | None = None,
         preset: str | None = None,
+        second_stage: Any = None,
         random_state: Any = None,
     ) -> None:
         self.learner = learner
@@ -99,6 +100,7 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
         self.absent = absent
         self.privacy = privacy
         self.preset = preset
+        self.second_stage = second_stage
         self.random_state = random_state
 
     def fit(

@@ -57,6 +57,10 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         A :class:`~equigrad.assistance.LabelPrivacy`, or None.
     preset
         ``"reference"`` for the authors' recipe, which replaces the settings above.
+    second_stage
+        None; ``"boosting"`` or any learner of a party's, ``"linear"``, or a
+        :class:`~equigrad.assistance.SecondStage`. Rows that some party takes no part in are
+        answered without it; contributions and staged predictions are those of the first stage.
     random_state
         Chooses held-out rows and seeds the learners. With ``privacy``, None for secret noise; a
         number makes the fit repeatable and not private.
@@ -79,6 +83,8 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         Why training ended.
     events_
         Privacy events of all releases.
+    second_stage_
+        What became of the second stage, a :class:`~equigrad.assistance.SecondStageModel`; or None.
     n_features_in_, feature_names_in_
         As in scikit-learn; of all parties' columns together.
     """
@@ -104,6 +110,7 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         absent: str = "renormalise",
         privacy: LabelPrivacy | None = None,
         preset: str | None = None,
+        second_stage: Any = None,
         random_state: Any = None,
     ) -> None:
         self.learner = learner
@@ -124,6 +131,7 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         self.absent = absent
         self.privacy = privacy
         self.preset = preset
+        self.second_stage = second_stage
         self.random_state = random_state
 
     def fit(
