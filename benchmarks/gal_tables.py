@@ -5,7 +5,8 @@ parties; rows and columns are divided anew for each seed. Boston and QSAR are re
 ``EQUIGRAD_DATA`` and left out where it is not set. MAD (lower is better) or accuracy in %.
 
 Rows of the table: the sponsor *alone*; *late* (every party boosts alone on the labels, the scores
-are averaged); *joint* (one linear model of all columns, tuned); *sequential* assistance, one party
+are averaged); *joint* (one model of the same kind of all columns, tuned by cross-validation; of two
+kinds the better); *sequential* assistance, one party
 after another with its own step, after ten cycles and after ten synchronisations; *GAL* with ten
 rounds, stopped by validation, with equal weights, and with the authors' recipe. Published rows are
 the best of eleven test evaluations of the authors' runs, on another split.
@@ -27,6 +28,7 @@ from equigrad.assistance import (
     GALClassifier,
     GALRegressor,
     Learner,
+    SklearnLearner,
     make_learner,
     make_loss,
     party_seed,
@@ -116,12 +118,18 @@ def learners(kind: str, n_parties: int) -> list[Any]:
     return [known[kinds[m * len(kinds) // n_parties]]() for m in range(n_parties)]
 
 
+def raw(learner: Any) -> Any:
+    """Return a learner that is given residuals as they are."""
+    return learner if isinstance(learner, str) else SklearnLearner(learner, scale_residual=False)
+
+
 def assisted(part: Split, kind: str, seed: int, **options: Any) -> tuple[np.ndarray, int]:
     """Return test scores of an assisted training, and its rounds, both passes together."""
     make = GALClassifier if part.classification else GALRegressor
-    each = dict(zip(part.parties, learners(kind, len(part.columns)), strict=True))
-    if options.get("preset"):
-        each = "auto"
+    each: Any = dict(zip(part.parties, learners(kind, len(part.columns)), strict=True))
+    if options.get("preset"):  # their learners get raw residuals
+        each = {name: raw(learner) for name, learner in each.items()}
+        each = "auto" if kind == "linear" else each
     model = make(each, parties=part.parties, random_state=seed, **options)
     rounds: list[int] = []
     model.fit(part.X, part.y, on_round=lambda p: rounds.append(p.sponsor.t))
@@ -174,7 +182,9 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
     found: dict[str, dict[str, float]] = {}
     K = int(part.y.max()) + 1 if part.classification else 1
 
-    def add(row: str, scores: Callable[[], Any], rounds: float = 0.0) -> None:
+    def add(
+        row: str, scores: Callable[[], Any], rounds: float = 0.0, turns: int | None = None
+    ) -> None:
         begun = time.process_time()
         got = scores()
         spent = time.process_time() - begun
@@ -184,16 +194,24 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
         found[row] = {
             "value": metric(part, got),
             "cpu_s": spent,
+            "syncs": rounds if turns is None else turns,
             "messages": messages,
             "bytes": 8.0 * messages * len(part.X) * K,
         }
 
     add("alone", lambda: alone(part, kind, 0, seed))
     add("late", lambda: late(part, kind, seed))
-    if kind == "linear":
-        add("joint", lambda: joint_scores(part))
-    add("sequential, 10 cycles", lambda: sequential(part, kind, seed, ROUNDS * n_parties), ROUNDS)
-    add("sequential, 10 syncs", lambda: sequential(part, kind, seed, ROUNDS), ROUNDS / n_parties)
+    add("joint", lambda: joint_scores(part, kind))
+    if kind != "linear":
+        add("joint, linear", lambda: joint_scores(part))
+    cycles = ROUNDS * n_parties
+    add("sequential, 10 cycles", lambda: sequential(part, kind, seed, cycles), ROUNDS, cycles)
+    add(
+        "sequential, 10 syncs",
+        lambda: sequential(part, kind, seed, ROUNDS),
+        ROUNDS / n_parties,
+        ROUNDS,
+    )
     for mode in ("train",) if kind == "linear" else ("train", "holdout"):
         mark = "" if mode == "train" else ", held out"
         add(f"GAL, 10 rounds{mark}", lambda m=mode: assisted(part, kind, seed, **fixed(weigh_on=m)))
@@ -202,7 +220,7 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
         "GAL, equal weights",
         lambda: assisted(part, kind, seed, **fixed(weights="equal", weigh_on="train")),
     )
-    if reference and kind == "linear":
+    if reference:
         add("GAL, authors' recipe", lambda: assisted(part, kind, seed, preset="reference"))
     return found
 
@@ -237,6 +255,7 @@ def table(
             "minus joint": "",
             "seeds": len(have),
             "CPU s": f"{np.mean([run[row]['cpu_s'] for run in have]):.3f}",
+            "syncs": f"{np.mean([run[row]['syncs'] for run in have]):.0f}",
             "messages": f"{np.mean([run[row]['messages'] for run in have]):.0f}",
             "kB": f"{np.mean([run[row]['bytes'] for run in have]) / 1e3:.0f}",
         }
