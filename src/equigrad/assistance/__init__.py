@@ -18,12 +18,16 @@ from equigrad.assistance.contributions import (
 )
 from equigrad.assistance.estimators import Answer, GALClassifier, GALRegressor, PartyBlocks
 from equigrad.assistance.learners import (
+    CNN,
     LEARNERS,
+    LSTM,
     HistGradientBoosting,
     Learner,
     LeastSquares,
+    ReferenceCNN,
     Ridge,
     Schedule,
+    ShapedLearner,
     SharedLearner,
     SklearnLearner,
     TorchLearner,
@@ -58,8 +62,10 @@ from equigrad.assistance.weights import (
 )
 
 __all__ = [
+    "CNN",
     "LEARNERS",
     "LOSSES",
+    "LSTM",
     "MECHANISMS",
     "WEIGHERS",
     "Answer",
@@ -78,11 +84,13 @@ __all__ = [
     "Parties",
     "PartyBlocks",
     "Pass",
+    "ReferenceCNN",
     "Ridge",
     "Round",
     "Rows",
     "Schedule",
     "Settings",
+    "ShapedLearner",
     "SharedLearner",
     "SklearnLearner",
     "Sponsor",

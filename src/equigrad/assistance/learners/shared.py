@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from equigrad._validate import choice
 from equigrad.assistance.arrays import Float64
 from equigrad.assistance.learners.base import Learner
-from equigrad.assistance.learners.training import Schedule, evaluate, made, seeded, to_tensor, train
+from equigrad.assistance.learners.training import (
+    Schedule,
+    evaluate,
+    load_state,
+    made,
+    seeded,
+    to_tensor,
+    train,
+)
 
 __all__ = ["SharedLearner"]
 
@@ -41,6 +49,7 @@ class SharedLearner(Learner):
     """
 
     name = "shared"
+    savable = True
 
     def __init__(
         self,
@@ -113,6 +122,23 @@ class SharedLearner(Learner):
             self._body, self._heads = self._kept[rounds]
         self._heads = self._heads[:rounds]
         self._kept, self._targets, self._rows = {}, [], torch.zeros(0)
+
+    def _saved(self) -> dict[str, npt.NDArray[Any]]:
+        parts = {"body": self._body, **{f"head/{i}": h for i, h in enumerate(self._heads)}}
+        return {
+            f"{part}/{name}": np.ascontiguousarray(tensor.numpy())
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def _restore(self, rounds: list[int], arrays: dict[str, npt.NDArray[Any]]) -> None:
+        with seeded(np.random.SeedSequence(0)):  # what it draws is overwritten
+            self._body = made(self.backbone)
+            shapes = [arrays[f"head/{i}/weight"].shape for i in range(len(rounds))]
+            self._heads = [nn.Linear(width, outputs) for outputs, width in shapes]
+        load_state(self._body, arrays, "body/")
+        for i, head in enumerate(self._heads):
+            load_state(head, arrays, f"head/{i}/")
 
     def describe(self) -> dict[str, Any]:
         """Return name and sharing."""
