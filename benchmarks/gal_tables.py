@@ -176,7 +176,9 @@ def sequential(part: Split, kind: str, seed: int, synchronisations: int) -> np.n
     return out
 
 
-def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, dict[str, float]]:
+def measure(
+    part: Split, kind: str, seed: int, *, reference: bool, most: int
+) -> dict[str, dict[str, float]]:
     """Return value, CPU seconds, messages and bytes of every row of the table for one seed."""
     n_parties = len(part.columns)
     found: dict[str, dict[str, float]] = {}
@@ -215,7 +217,10 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
     for mode in ("train",) if kind == "linear" else ("train", "holdout"):
         mark = "" if mode == "train" else ", held out"
         add(f"GAL, 10 rounds{mark}", lambda m=mode: assisted(part, kind, seed, **fixed(weigh_on=m)))
-        add(f"GAL, stopped{mark}", lambda m=mode: assisted(part, kind, seed, weigh_on=m))
+        add(
+            f"GAL, stopped{mark}",
+            lambda m=mode: assisted(part, kind, seed, weigh_on=m, n_rounds=most),
+        )
     add(
         "GAL, equal weights",
         lambda: assisted(part, kind, seed, **fixed(weights="equal", weigh_on="train")),
@@ -232,12 +237,12 @@ def published(row: str, kind: str, name: str, n_parties: int) -> str:
 
 
 def table(
-    report: Report, name: str, n_parties: int, kind: str, seeds: Sequence[int], references: int
+    report: Report, name: str, n_parties: int, kind: str, seeds: Sequence[int], given: Any
 ) -> None:
     """Measure one set, print its table and add its claims."""
     parts = {seed: split(name, n_parties, seed) for seed in seeds}
     runs = {
-        seed: measure(part, kind, seed, reference=i < references)
+        seed: measure(part, kind, seed, reference=i < given.references, most=given.most_rounds)
         for i, (seed, part) in enumerate(parts.items())
         if part is not None
     }
@@ -293,17 +298,18 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--parties", nargs="+", type=int, default=[2, 4, 8])
     parser.add_argument("--learners", nargs="+", default=["linear"], choices=LEARNERS)
+    parser.add_argument("--most-rounds", type=int, default=50, help="of trainings that stop")
     parser.add_argument("--references", type=int, default=4, help="seeds of the authors' recipe")
     given = parser.parse_args()
     warnings.simplefilter("ignore", AssistanceWarning)
     report = Report("Gradient assisted learning on tables")
-    seeds, sets, references = given.seeds, given.sets, given.references
+    seeds, sets = given.seeds, given.sets
     if given.quick:
-        seeds, references, sets = 4, 0, [name for name in sets if name != "QSAR"]
+        seeds, given.references, sets = 4, 0, [name for name in sets if name != "QSAR"]
     for name in sets:
         for n_parties in given.parties:
             for kind in given.learners:
-                table(report, name, n_parties, kind, range(seeds), references)
+                table(report, name, n_parties, kind, range(seeds), given)
     report.finish(given.json, ["numpy", "scikit-learn", "torch"])
 
 

@@ -329,6 +329,34 @@ class LearnerContract(ABC):
         with pytest.raises(ModelError, match="was fitted"):
             learner.predict(3, self.rows())
 
+    def test_saved_models_answer_alike(self) -> None:
+        """To the bit, in a learner of the same settings; others say that they cannot be saved."""
+        learner = self.fitted(3)
+        learner.keep(2)
+        if not learner.savable:
+            with pytest.raises(ModelError, match="can be saved"):
+                learner.save()
+            return
+        again = self.make().fresh()
+        numpy_state = str(np.random.get_state(legacy=False))  # noqa: NPY002
+        torch_state = torch.get_rng_state()
+        again.load(learner.save())
+        assert str(np.random.get_state(legacy=False)) == numpy_state  # noqa: NPY002
+        assert torch.equal(torch.get_rng_state(), torch_state)
+        for t in (1, 2):
+            want = learner.predict(t, self.rows())
+            np.testing.assert_array_equal(again.predict(t, self.rows()), want)
+        with pytest.raises(ModelError, match="was fitted"):
+            again.predict(3, self.rows())
+
+    def test_what_is_no_saved_model_is_refused(self) -> None:
+        """Bytes of another kind, and a part of a save."""
+        learner = self.fitted(1)
+        if learner.savable:
+            for content in (b"", b"models", learner.save()[:-9]):
+                with pytest.raises(ModelError, match="Expected models saved"):
+                    self.make().fresh().load(content)
+
     def test_global_random_state_is_not_moved(self) -> None:
         """Neither NumPy's nor PyTorch's."""
         template = self.make()
