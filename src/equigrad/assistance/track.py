@@ -22,6 +22,7 @@ Fits = Sequence[Float64 | None]
 """Each party's answer ``(N, K)``, zero where it does not hold a row; None if it did not answer."""
 
 REFERENCE: Final = "reference"
+_NO_LOSS: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Track:
         self.loss, self.target, self.start = loss, target, start
         self.fit, self.weigh, self.weight, self.held = fit, weigh, weight, held
         self.rule, self.scale = rule, scale
+        self.holdout = not np.array_equal(fit, weigh)
         self.restart()
 
     def restart(self) -> None:
@@ -223,7 +225,12 @@ class Track:
         weight = self._weight(self.weigh)
         if rate == REFERENCE:
             return reference_step(self.loss, target, scores, direction, weight)
-        return self.loss.step(target, scores, direction, limit, weight)
+        eta = self.loss.step(target, scores, direction, limit, weight)
+        if self.holdout and self.loss.classification:
+            reached = self.loss.value(target, scores + eta * direction, weight)
+            if eta >= limit or reached < _NO_LOSS:
+                eta = self.loss.step(_smoothed(target), scores, direction, limit, weight)
+        return eta
 
     def _of(self, rows: Int64, *arrays: Float64) -> list[Float64]:
         """Return those rows of arrays, without a copy where that is all of them."""
@@ -233,3 +240,13 @@ class Track:
 
     def _weight(self, rows: Int64) -> Float64 | None:
         return None if self.weight is None else self.weight[rows]
+
+
+def _smoothed(target: Float64) -> Float64:
+    """Return classes of which as much is uncertain as if one more row had any class.
+
+    A few rows held out are soon all right, and then no step is long enough for them; one so long
+    makes the model sure of the classes of all other rows, too.
+    """
+    share = 1.0 / (len(target) + 1.0)
+    return (1.0 - share) * target + share / target.shape[1]
