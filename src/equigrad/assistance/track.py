@@ -249,4 +249,4 @@ def _smoothed(target: Float64) -> Float64:
     makes the model sure of the classes of all other rows, too.
     """
     share = 1.0 / (len(target) + 1.0)
-    return (1.0 - share) * target + share / target.shape[1]
+    return np.asarray((1.0 - share) * target + share / target.shape[1])

@@ -295,6 +295,14 @@ class LearnerContract(ABC):
             assert found.dtype == np.float64
             assert np.isfinite(found).all()
 
+    def test_all_rounds_at_once_are_each_round(self) -> None:
+        """To the bit; also of one row and of none."""
+        learner = self.fitted(3)
+        for count in (self.n_rows, 1, 0):
+            rows = self.rows()[:count]
+            want = [learner.predict(t, rows) for t in (1, 2, 3)]
+            np.testing.assert_array_equal(learner.predict_all(3, rows), want)
+
     def test_equal_seeds_give_equal_outputs(self) -> None:
         """To the bit, whatever the process drew before."""
         first = self.fitted().predict(2, self.rows())

@@ -129,6 +129,10 @@ class Learner(ABC):
             return np.zeros((0, self._n_outputs))
         return self._predict(t, X) * self._scales[t]
 
+    def predict_all(self, t: int, X: npt.NDArray[Any]) -> Float64:
+        """Return the outputs ``(t, n, K)`` of rounds 1..t, as :meth:`predict` gives each."""
+        return np.stack([self.predict(s, X) for s in range(1, t + 1)])
+
     def keep(self, rounds: int) -> None:
         """End the pass: forget what was fitted after round ``rounds``, and the training rows."""
         for t in [t for t in self._scales if t > rounds]:

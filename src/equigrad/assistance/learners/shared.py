@@ -99,9 +99,10 @@ class SharedLearner(Learner):
             parameters = [p for head in heads for p in head.parameters()]
             parameters += list(self._body.parameters()) if body_moves else []
             self._body.requires_grad_(body_moves).train(body_moves)
+            forked = _Forked(self._body, heads)
             train(
                 parameters,
-                lambda rows: self._outputs(heads, self._rows[rows]) - targets[rows],
+                lambda rows: forked(self._rows[rows]) - targets[rows],
                 len(self._rows),
                 self.schedule,
                 generator,
@@ -110,9 +111,13 @@ class SharedLearner(Learner):
         if self.restates:  # training goes on from here, and may turn out to have ended here
             self._kept[t] = (copy.deepcopy(self._body), copy.deepcopy(self._heads))
 
-    def _outputs(self, heads: list[nn.Module], rows: Tensor) -> Tensor:
-        shared = self._body(rows)
-        return torch.stack([head(shared) for head in heads], dim=1)
+    def predict_all(self, t: int, X: npt.NDArray[Any]) -> Float64:
+        """Return the outputs ``(t, n, K)`` of rounds 1..t by one pass through the backbone."""
+        if not all(s in self._scales for s in range(1, t + 1)) or len(X) == 0:
+            return super().predict_all(t, X)
+        found = evaluate(_Forked(self._body, self._heads[:t]), to_tensor(X))
+        scales = np.stack([self._scales[s] for s in range(1, t + 1)])
+        return np.ascontiguousarray((found * scales).swapaxes(0, 1))
 
     def _predict(self, t: int, X: npt.NDArray[Any]) -> Float64:
         return evaluate(nn.Sequential(self._body, self._heads[t - 1]), to_tensor(X))
@@ -143,3 +148,15 @@ class SharedLearner(Learner):
     def describe(self) -> dict[str, Any]:
         """Return name and sharing."""
         return {**super().describe(), "sharing": self.sharing}
+
+
+class _Forked(nn.Module):
+    """A backbone and the outputs of several heads, ``(b, t, K)``."""
+
+    def __init__(self, body: nn.Module, heads: list[nn.Module]) -> None:
+        super().__init__()
+        self.body, self.heads = body, nn.ModuleList(heads)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        shared = self.body(rows)
+        return torch.stack([head(shared) for head in self.heads], dim=1)
