@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 
 from equigrad.assistance.arrays import Int64
 from equigrad.assistance.estimators.base import BaseGAL
-from equigrad.assistance.estimators.reading import refuse_labels_among_columns, refuse_unfinite
+from equigrad.assistance.estimators.reading import refuse_unfinite
 from equigrad.assistance.losses import Loss
 from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState
@@ -80,26 +80,28 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
         preset: str | None = None,
         random_state: Any = None,
     ) -> None:
-        self.learner = learner
-        self.parties = parties
-        self.sponsor = sponsor
-        self.remainder = remainder
-        self.loss = loss
+        super().__init__(
+            learner,
+            parties=parties,
+            sponsor=sponsor,
+            remainder=remainder,
+            loss=loss,
+            init=init,
+            n_rounds=n_rounds,
+            weights=weights,
+            weigh_on=weigh_on,
+            rate=rate,
+            eta_max=eta_max,
+            shrinkage=shrinkage,
+            stopping=stopping,
+            validation_fraction=validation_fraction,
+            refit=refit,
+            absent=absent,
+            privacy=privacy,
+            preset=preset,
+            random_state=random_state,
+        )
         self.classes = classes
-        self.init = init
-        self.n_rounds = n_rounds
-        self.weights = weights
-        self.weigh_on = weigh_on
-        self.rate = rate
-        self.eta_max = eta_max
-        self.shrinkage = shrinkage
-        self.stopping = stopping
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.absent = absent
-        self.privacy = privacy
-        self.preset = preset
-        self.random_state = random_state
 
     def fit(
         self,
@@ -112,21 +114,10 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
         state: TrainingState | None = None,
     ) -> Self:
         """Train; arguments and errors as for :meth:`GALRegressor.fit`, ``y`` are class labels."""
-        refuse_labels_among_columns(X, y)
-        if y is None:
-            raise DataError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        blocks = self._blocks_to_fit(X)
+        blocks = self._opened(X, y)
         refuse_unfinite(y)
         check_classification_targets(y)
-        labels = column_or_1d(y, warn=True)
-        n_rows = len(next(iter(blocks.values())))
-        if len(labels) != n_rows:
-            raise DataError(
-                f"Expected a label for each of {n_rows} rows, got {len(labels)} labels."
-            )
-        codes = self._codes(labels)
+        codes = self._codes(column_or_1d(y, warn=True))
         self._train(
             blocks,
             np.eye(len(self.classes_))[codes],

@@ -1,6 +1,6 @@
 """The door for regression."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -9,12 +9,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array, column_or_1d
 
 from equigrad.assistance.estimators.base import BaseGAL
-from equigrad.assistance.estimators.reading import refuse_labels_among_columns
-from equigrad.assistance.losses import Loss
-from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState
 from equigrad.assistance.training import OnRound
-from equigrad.assistance.weights import Weigher
 from equigrad.errors import DataError
 
 __all__ = ["GALRegressor"]
@@ -83,49 +79,6 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         As in scikit-learn; of all parties' columns together.
     """
 
-    def __init__(
-        self,
-        learner: Any = "auto",
-        *,
-        parties: Mapping[str, Any] | None = None,
-        sponsor: str | None = None,
-        remainder: str = "error",
-        loss: Loss | str | Callable[..., Any] = "mse",
-        init: str = "best",
-        n_rounds: int = 50,
-        weights: Weigher | str | Callable[..., Any] = "l2",
-        weigh_on: str = "auto",
-        rate: float | str = "search",
-        eta_max: float = 300.0,
-        shrinkage: float = 1.0,
-        stopping: str = "validation",
-        validation_fraction: float = 0.2,
-        refit: str = "auto",
-        absent: str = "renormalise",
-        privacy: LabelPrivacy | None = None,
-        preset: str | None = None,
-        random_state: Any = None,
-    ) -> None:
-        self.learner = learner
-        self.parties = parties
-        self.sponsor = sponsor
-        self.remainder = remainder
-        self.loss = loss
-        self.init = init
-        self.n_rounds = n_rounds
-        self.weights = weights
-        self.weigh_on = weigh_on
-        self.rate = rate
-        self.eta_max = eta_max
-        self.shrinkage = shrinkage
-        self.stopping = stopping
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.absent = absent
-        self.privacy = privacy
-        self.preset = preset
-        self.random_state = random_state
-
     def fit(
         self,
         X: Any,
@@ -162,13 +115,8 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         BudgetExceededError
             If labels are to be released once and the account refuses.
         """
-        refuse_labels_among_columns(X, y)
-        if y is None:
-            raise DataError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        blocks = self._blocks_to_fit(X)
-        target = self._target(y, len(next(iter(blocks.values()))))
+        blocks = self._opened(X, y)
+        target = self._target(y)
         self._flat = target.ndim == 1
         self._train(
             blocks,
@@ -194,7 +142,7 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         for scores in self._staged(X, absent, held):
             yield self._shaped(scores)
 
-    def _target(self, y: Any, n_rows: int) -> npt.NDArray[np.float64]:
+    def _target(self, y: Any) -> npt.NDArray[np.float64]:
         target = check_array(
             y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self, allow_nd=False
         )
@@ -202,10 +150,6 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
             raise DataError(f"Expected labels (n,) or (n, K), got shape {target.shape}.")
         if target.ndim == 2 and target.shape[1] == 1:
             target = column_or_1d(target, warn=True)
-        if len(target) != n_rows:
-            raise DataError(
-                f"Expected a label for each of {n_rows} rows, got {len(target)} labels."
-            )
         found: npt.NDArray[np.float64] = target
         return found
 
