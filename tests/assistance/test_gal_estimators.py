@@ -19,6 +19,7 @@ from sklearn.svm import SVR
 from torch import nn
 
 from equigrad.assistance import (
+    CNN,
     AssistanceWarning,
     GALClassifier,
     GALRegressor,
@@ -475,7 +476,9 @@ def test_networks_are_made_for_the_rows_of_their_party():
         "camera": generator.normal(size=(120, 4, 6)) + labels[:, None, None],
         "sensor": generator.normal(size=(120, 5, 2)) - labels[:, None, None],
     }
-    model = GALClassifier({"camera": "cnn", "sensor": "lstm"}, n_rounds=2, random_state=0)
+    learners = {"camera": CNN(epochs=1, batch_size=16), "sensor": "lstm"}
+    model = GALClassifier(learners, n_rounds=2, random_state=0)
     assert model.fit(parts, labels).score(parts, labels) > 0.8
-    with pytest.raises(ModelError, match=r"party 'camera'.*images \(h, w\)"):
+    assert learners["camera"].describe()["epochs"] == 1
+    with pytest.raises(ModelError, match=r"images \(h, w\)"):
         model.fit({"camera": parts["camera"].reshape(120, -1), "sensor": parts["sensor"]}, labels)

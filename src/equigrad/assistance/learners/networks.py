@@ -4,6 +4,7 @@ Neighbours: ``network`` trains any module; ``training`` has the schedules.
 """
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -27,6 +28,8 @@ class ShapedLearner(TorchLearner):
     ----------
     schedule
         How it is trained; the class's ``usual`` schedule by default.
+    epochs, batch_size, loss
+        In place of the schedule's; None for the schedule's own.
     scale_residual
         See :class:`Learner`.
 
@@ -38,8 +41,21 @@ class ShapedLearner(TorchLearner):
 
     usual: ClassVar[Schedule]
 
-    def __init__(self, schedule: Schedule | None = None, *, scale_residual: bool = True) -> None:
-        super().__init__(self._network, schedule or self.usual, scale_residual=scale_residual)
+    def __init__(
+        self,
+        schedule: Schedule | None = None,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        loss: str | None = None,
+        scale_residual: bool = True,
+    ) -> None:
+        given = {"epochs": epochs, "batch_size": batch_size, "loss": loss}
+        changed: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not None
+        }
+        chosen = replace(schedule or self.usual, **changed)
+        super().__init__(self._network, chosen, scale_residual=scale_residual)
         self._shape: tuple[int, ...] = ()
 
     def fresh(self) -> Self:
