@@ -147,7 +147,9 @@ class Track:
         fixed: float | None = None,
         residual: Float64 | None = None,
     ) -> Round:
-        """Weigh the answers, step, and return the round; memory for one mix ``(N, K)``.
+        """Weigh the answers, step, and return the round.
+
+        Memory: a copy of the answers' rows that weigh, and a few arrays ``(N, K)``.
 
         Parameters
         ----------
@@ -199,12 +201,15 @@ class Track:
         n_parties = len(answered)
         weights, c = np.zeros(n_parties), np.zeros(n_parties)
         H = np.zeros((n_parties, n_parties))
-        given = [self._of(self.weigh, fit)[0].ravel() for fit in fits if fit is not None]
+        given = [fit for fit in fits if fit is not None]
         if not given:
             return weights, H, c
+        chosen = np.empty((len(given), *residual.shape))
+        for row, fit in zip(chosen, given, strict=True):
+            np.take(fit, self.weigh, axis=0, out=row)
         weight = self._weight(self.weigh)
         entries = None if weight is None else np.repeat(weight, residual.shape[1])
-        problem = WeighProblem.of(np.stack(given), residual.ravel(), entries)
+        problem = WeighProblem.of(chosen.reshape(len(given), -1), residual.ravel(), entries)
         weights[answered] = self.rule.weigher.weights(problem)
         H[np.ix_(answered, answered)], c[answered] = problem.H, problem.c
         return weights, H, c
