@@ -124,7 +124,7 @@ def assisted(
     resolved = settings.resolved(classification=True)
     aside = 0.0  # CPU seconds of looking at test rows, which no training needs
     scores = np.zeros((len(images.y_test), 10))
-    staged: list[float] = []
+    staged: list[np.ndarray] = []
 
     def look(under_way: Pass) -> None:
         nonlocal aside, scores
@@ -140,8 +140,8 @@ def assisted(
                     scores = scores + last.eta * w * parties.learners[m].predict(
                         t, images.test[name]
                     )
-            staged.append(accuracy(scores, images.y_test))
-            told = f"test {staged[-1]:.2f} %, "
+            staged.append(scores)
+            told = f"test {accuracy(scores, images.y_test):.2f} %, "
         held_out = f"{sponsor.stop_losses[-1].mean():.4f}" if sponsor.stop_losses else "-"
         say(
             f"{row} seed {seed} round {t}: {told}held-out loss {held_out}, train loss "
@@ -160,15 +160,23 @@ def assisted(
     )
     spent = time.process_time() - begun - aside
     model = training.model
-    held = np.ones((len(images.y_test), len(keep)), dtype=np.bool_)
-    final = model.scores(lambda m, t: parties.learners[m].predict(t, images.test[keep[m]]), held)
+    if staged:
+        final = (
+            staged[model.n_rounds - 1] if model.n_rounds else np.tile(model.start, (len(scores), 1))
+        )
+    else:
+        held = np.ones((len(images.y_test), len(keep)), dtype=np.bool_)
+        final = model.scores(
+            lambda m, t: parties.learners[m].predict(t, images.test[keep[m]]), held
+        )
     value = accuracy(final, images.y_test)
     tried = max(len(training.validation_losses) - 1, model.n_rounds)
     answers = tried * (tried + 1) / 2 if parties.restating else tried
     messages = (len(keep) - 1) * 2.0 * tried
     sent = (len(keep) - 1) * 8.0 * 10 * (tried * len(training.rows.fit) + answers * len(images.y))
     say(f"{row} seed {seed}: {value:.2f} % with {model.n_rounds} rounds, {spent:.0f} CPU s")
-    return Result(value, model.n_rounds, spent, messages, sent / 1e6, tuple(staged)), final
+    each = tuple(accuracy(after, images.y_test) for after in staged)
+    return Result(value, model.n_rounds, spent, messages, sent / 1e6, each), final
 
 
 def sequential(
@@ -212,7 +220,7 @@ def sequential(
     return found
 
 
-def joint(images: Images, seed: int, epochs: int, n_valid: int) -> Result:
+def joint(images: Images, seed: int, epochs: int, n_valid: int, batch: int) -> Result:
     """Train the small network on whole images and labels; its epoch by held-out loss."""
     order = np.random.default_rng(seed).permutation(len(images.y))
     valid, rows = order[:n_valid], np.sort(order[n_valid:])
@@ -220,13 +228,13 @@ def joint(images: Images, seed: int, epochs: int, n_valid: int) -> Result:
     torch.manual_seed(seed)
     model = CNN().network(images.whole.shape[1:], 10)
     X, y = torch.from_numpy(images.whole), torch.from_numpy(images.y)
-    batches = int(np.ceil(len(rows) / 512))
+    batches = int(np.ceil(len(rows) / batch))
     schedule = replace(CNN.usual, epochs=epochs)
     optimizer, scheduler, _ = schedule.rules(list(model.parameters()), batches)
     best, value = np.inf, 0.0
     for epoch in range(epochs):
         model.train()
-        for part in torch.split(torch.from_numpy(rows)[torch.randperm(len(rows))], 512):
+        for part in torch.split(torch.from_numpy(rows)[torch.randperm(len(rows))], batch):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(X[part]), y[part]).backward()
             optimizer.step()
@@ -249,13 +257,13 @@ def backbone(shape: tuple[int, ...]) -> nn.Module:
 def rows_of(given: Any, images: Images, seed: int, settings: Settings) -> Any:
     """Yield the name and result of every row asked for."""
     rounds, n_valid = given.rounds, given.valid
-    learner = CNN(replace(CNN.usual, epochs=given.epochs, one_cycle=True))
+    learner = CNN(epochs=given.epochs, batch_size=given.batch)
     if "GAL" in given.rows:
         yield "GAL", assisted(images, learner, seed, "GAL", settings)[0]
     if "alone" in given.rows and "late" not in given.rows:
         yield "alone", assisted(images, learner, seed, "alone", settings, only=0)[0]
     if "joint" in given.rows:
-        yield "joint", joint(images, seed, given.joint_epochs, n_valid)
+        yield "joint", joint(images, seed, given.joint_epochs, n_valid, given.batch)
     if "equal" in given.rows:
         equal = replace(settings, weights="equal")
         yield "GAL, equal weights", assisted(images, learner, seed, "equal", equal)[0]
@@ -299,6 +307,7 @@ def main() -> None:
     parser.add_argument("--valid", type=int, default=5000, help="of these, held out to stop")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=2, help="epochs a round")
+    parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--joint-epochs", type=int, default=10)
     parser.add_argument("--reference-epochs", type=int, default=10)
     parser.add_argument(

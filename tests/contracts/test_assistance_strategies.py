@@ -27,6 +27,7 @@ from equigrad.assistance import (
 )
 from equigrad.assistance.losses import L4, L15, Absolute, CrossEntropy, Squared
 from equigrad.assistance.weights import (
+    Cone,
     Equal,
     Huber,
     LeastAbsolute,
@@ -92,6 +93,15 @@ class TestQuadratic(WeigherContract):
 
     def objective(self, problem, w):
         return np.sum((problem.residual - w @ problem.fits) ** 2)
+
+
+class TestCone(WeigherContract):
+    def make(self):
+        return Cone()
+
+    def objective(self, problem, w):
+        mix = w @ problem.fits
+        return -(problem.residual @ mix) / np.linalg.norm(mix)
 
 
 class TestLeastAbsolute(WeigherContract):
