@@ -5,7 +5,8 @@ numbers stand beside no published one. Images are cut into a grid of patches (8 
 Each party trains a small convolutional network a round; the number of rounds is chosen by held-out
 training rows. Rows: the sponsor *alone*, *late* (every party boosts alone on the labels, scores
 averaged), *joint* (one network on whole images), *sequential* assistance, *GAL*, equal weights,
-weights and steps from held-out rows, Deep Model Sharing, and the authors' recipe.
+weights chosen together with the step, weights and steps from held-out rows, Deep Model Sharing, and
+the authors' recipe.
 
 Every round is printed, and ``--json`` is written after every row: a run that is stopped keeps what
 it has. Data are read from ``EQUIGRAD_DATA`` or the user's cache.
@@ -46,7 +47,18 @@ PUBLISHED = {
     "GAL, shared networks": "96.3(0.5)",
 }
 """MNIST, eight parties: mean(std) over four seeds, best of eleven test evaluations."""
-ROWS = ("GAL", "alone", "joint", "equal", "late", "sequential", "holdout", "shared", "reference")
+ROWS = (
+    "GAL",
+    "alone",
+    "joint",
+    "equal",
+    "cone",
+    "late",
+    "sequential",
+    "holdout",
+    "shared",
+    "reference",
+)
 SETS = ("mnist", "cifar10")
 
 
@@ -267,6 +279,9 @@ def rows_of(given: Any, images: Images, seed: int, settings: Settings) -> Any:
     if "equal" in given.rows:
         equal = replace(settings, weights="equal")
         yield "GAL, equal weights", assisted(images, learner, seed, "equal", equal)[0]
+    if "cone" in given.rows:
+        cone = replace(settings, weights="cone")
+        yield "GAL, weights with step", assisted(images, learner, seed, "cone", cone)[0]
     if "late" in given.rows:
         total, spent = 0.0, 0.0
         for m in range(given.parties):
