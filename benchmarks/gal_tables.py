@@ -8,7 +8,8 @@ Rows of the table: the sponsor *alone*; *late* (every party boosts alone on the 
 are averaged); *joint* (one model of the same kind of all columns, tuned by cross-validation; of two
 kinds the better); *sequential* assistance, one party
 after another with its own step, after ten cycles and after ten synchronisations; *GAL* with ten
-rounds, stopped by validation, with equal weights, and with the authors' recipe. Published rows are
+rounds, stopped by validation, with equal weights, with weights chosen together with the step, and
+with the authors' recipe. Published rows are
 the best of eleven test evaluations of the authors' runs, on another split.
 """
 
@@ -225,6 +226,11 @@ def measure(
         "GAL, equal weights",
         lambda: assisted(part, kind, seed, **fixed(weights="equal", weigh_on="train")),
     )
+    if kind == "linear":
+        add(
+            "GAL, weights with step",
+            lambda: assisted(part, kind, seed, **fixed(weights="cone", weigh_on="train")),
+        )
     if reference:
         add("GAL, authors' recipe", lambda: assisted(part, kind, seed, preset="reference"))
     return found
