@@ -39,7 +39,7 @@ class Settings:
         Most rounds, >= 1.
     weights
         Local loss of the weights: ``"l2"``, ``"l1"``, ``"l1.5"``, ``"l4"``, ``"huber"``; or
-        ``"equal"``; or a weigher; or a function in PyTorch.
+        ``"cone"`` (chosen with the step), or ``"equal"``; or a weigher; or a function in PyTorch.
     weigh_on
         ``"train"``: weights and steps from the rows that were sent. ``"holdout"``: from a fifth of
         the rows whose residuals nobody sees; needed where a party may memorise or echo. Where
