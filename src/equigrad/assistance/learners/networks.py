@@ -5,6 +5,7 @@ Neighbours: ``network`` trains any module; ``training`` has the schedules.
 
 from abc import abstractmethod
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -118,8 +119,8 @@ class ReferenceCNN(ShapedLearner):
 
     name = "reference_cnn"
     usual = Schedule(
-        optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=5e-4),
-        scheduler=lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [50, 100], 0.1),
+        optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=5e-4),
+        scheduler=partial(torch.optim.lr_scheduler.MultiStepLR, milestones=[50, 100], gamma=0.1),
         epochs=10,
         batch_size=512,
         clip_norm=1.0,
