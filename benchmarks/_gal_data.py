@@ -17,7 +17,10 @@ from sklearn.datasets import (
     load_wine,
     make_blobs,
 )
+from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.svm import SVC, SVR
 
 __all__ = ["SETS", "Split", "joint_scores", "metric", "split", "table_of"]
 
@@ -109,17 +112,58 @@ def metric(part: Split, scores: np.ndarray) -> float:
     return float(np.mean(np.abs(scores[:, 0] - part.y_test)))
 
 
-def joint_scores(part: Split) -> np.ndarray:
-    """Return test scores of one linear model of all columns, its penalty by cross-validation."""
-    if not part.classification:
-        model = RidgeCV(alphas=np.logspace(-3, 3, 25)).fit(part.X, part.y)
-        return model.predict(part.X_test)[:, None]
-    folds = min(5, int(np.bincount(part.y).min()))
-    model = LogisticRegressionCV(Cs=np.logspace(-4, 4, 13), cv=max(folds, 2), max_iter=5000)
+def joint_scores(part: Split, kind: str = "linear") -> np.ndarray:
+    """Return test scores of one model of all columns, its settings by cross-validation.
+
+    ``kind`` is "linear", "gb", "svm", or several joined by "-": the one of the best validation.
+    """
     with warnings.catch_warnings():  # scikit-learn announces other names for its defaults
         warnings.simplefilter("ignore", FutureWarning)
-        model.fit(part.X, part.y)
-    return np.eye(model.classes_.max() + 1)[model.predict(part.X_test)]
+        fitted = [_JOINT[each](part) for each in kind.split("-")]
+    model = max(fitted, key=lambda pair: pair[0])[1]
+    found = model.predict(part.X_test)
+    if not part.classification:
+        center, unit = _unit(part)
+        return (found if kind == "linear" else center + unit * found)[:, None]
+    return np.eye(part.y.max() + 1)[found]
+
+
+def _linear(part: Split) -> tuple[float, Any]:
+    if not part.classification:
+        return 0.0, RidgeCV(alphas=np.logspace(-3, 3, 25)).fit(part.X, part.y)
+    model = LogisticRegressionCV(Cs=np.logspace(-4, 4, 13), cv=_folds(part), max_iter=5000)
+    return 0.0, model.fit(part.X, part.y)
+
+
+def _boosting(part: Split) -> tuple[float, Any]:
+    make = GradientBoostingClassifier if part.classification else GradientBoostingRegressor
+    grid = {"learning_rate": [0.03, 0.1], "max_depth": [1, 3]}
+    return _searched(part, make(random_state=0), grid)
+
+
+def _support(part: Split) -> tuple[float, Any]:
+    grid = {"C": np.logspace(-1, 3, 5), "gamma": ["scale", 0.01]}
+    return _searched(part, SVC() if part.classification else SVR(), grid)
+
+
+_JOINT = {"linear": _linear, "gb": _boosting, "svm": _support}
+
+
+def _searched(part: Split, model: Any, grid: dict[str, Any]) -> tuple[float, Any]:
+    """Return the validation score and the model of the best settings; values in units of one."""
+    scoring = "accuracy" if part.classification else "neg_mean_absolute_error"
+    search = GridSearchCV(model, grid, scoring=scoring, cv=min(_folds(part), 3))
+    center, unit = _unit(part)
+    search.fit(part.X, part.y if part.classification else (part.y - center) / unit)
+    return search.best_score_, search.best_estimator_
+
+
+def _unit(part: Split) -> tuple[float, float]:
+    return float(np.mean(part.y)), float(np.std(part.y))
+
+
+def _folds(part: Split) -> int:
+    return max(2, min(5, int(np.bincount(part.y).min()))) if part.classification else 5
 
 
 def table_of(name: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -5,9 +5,11 @@ parties; rows and columns are divided anew for each seed. Boston and QSAR are re
 ``EQUIGRAD_DATA`` and left out where it is not set. MAD (lower is better) or accuracy in %.
 
 Rows of the table: the sponsor *alone*; *late* (every party boosts alone on the labels, the scores
-are averaged); *joint* (one linear model of all columns, tuned); *sequential* assistance, one party
+are averaged); *joint* (one model of the same kind of all columns, tuned by cross-validation; of two
+kinds the better); *sequential* assistance, one party
 after another with its own step, after ten cycles and after ten synchronisations; *GAL* with ten
-rounds, stopped by validation, with equal weights, and with the authors' recipe. Published rows are
+rounds, stopped by validation, with equal weights, with weights chosen together with the step, and
+with the authors' recipe. Published rows are
 the best of eleven test evaluations of the authors' runs, on another split.
 """
 
@@ -27,6 +29,7 @@ from equigrad.assistance import (
     GALClassifier,
     GALRegressor,
     Learner,
+    SklearnLearner,
     make_learner,
     make_loss,
     party_seed,
@@ -116,12 +119,18 @@ def learners(kind: str, n_parties: int) -> list[Any]:
     return [known[kinds[m * len(kinds) // n_parties]]() for m in range(n_parties)]
 
 
+def raw(learner: Any) -> Any:
+    """Return a learner that is given residuals as they are."""
+    return learner if isinstance(learner, str) else SklearnLearner(learner, scale_residual=False)
+
+
 def assisted(part: Split, kind: str, seed: int, **options: Any) -> tuple[np.ndarray, int]:
     """Return test scores of an assisted training, and its rounds, both passes together."""
     make = GALClassifier if part.classification else GALRegressor
-    each = dict(zip(part.parties, learners(kind, len(part.columns)), strict=True))
-    if options.get("preset"):
-        each = "auto"
+    each: Any = dict(zip(part.parties, learners(kind, len(part.columns)), strict=True))
+    if options.get("preset"):  # their learners get raw residuals
+        each = {name: raw(learner) for name, learner in each.items()}
+        each = "auto" if kind == "linear" else each
     model = make(each, parties=part.parties, random_state=seed, **options)
     rounds: list[int] = []
     model.fit(part.X, part.y, on_round=lambda p: rounds.append(p.sponsor.t))
@@ -168,13 +177,17 @@ def sequential(part: Split, kind: str, seed: int, synchronisations: int) -> np.n
     return out
 
 
-def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, dict[str, float]]:
+def measure(
+    part: Split, kind: str, seed: int, *, reference: bool, most: int
+) -> dict[str, dict[str, float]]:
     """Return value, CPU seconds, messages and bytes of every row of the table for one seed."""
     n_parties = len(part.columns)
     found: dict[str, dict[str, float]] = {}
     K = int(part.y.max()) + 1 if part.classification else 1
 
-    def add(row: str, scores: Callable[[], Any], rounds: float = 0.0) -> None:
+    def add(
+        row: str, scores: Callable[[], Any], rounds: float = 0.0, turns: int | None = None
+    ) -> None:
         begun = time.process_time()
         got = scores()
         spent = time.process_time() - begun
@@ -184,25 +197,41 @@ def measure(part: Split, kind: str, seed: int, *, reference: bool) -> dict[str, 
         found[row] = {
             "value": metric(part, got),
             "cpu_s": spent,
+            "syncs": rounds if turns is None else turns,
             "messages": messages,
             "bytes": 8.0 * messages * len(part.X) * K,
         }
 
     add("alone", lambda: alone(part, kind, 0, seed))
     add("late", lambda: late(part, kind, seed))
-    if kind == "linear":
-        add("joint", lambda: joint_scores(part))
-    add("sequential, 10 cycles", lambda: sequential(part, kind, seed, ROUNDS * n_parties), ROUNDS)
-    add("sequential, 10 syncs", lambda: sequential(part, kind, seed, ROUNDS), ROUNDS / n_parties)
+    add("joint", lambda: joint_scores(part, kind))
+    if kind != "linear":
+        add("joint, linear", lambda: joint_scores(part))
+    cycles = ROUNDS * n_parties
+    add("sequential, 10 cycles", lambda: sequential(part, kind, seed, cycles), ROUNDS, cycles)
+    add(
+        "sequential, 10 syncs",
+        lambda: sequential(part, kind, seed, ROUNDS),
+        ROUNDS / n_parties,
+        ROUNDS,
+    )
     for mode in ("train",) if kind == "linear" else ("train", "holdout"):
         mark = "" if mode == "train" else ", held out"
         add(f"GAL, 10 rounds{mark}", lambda m=mode: assisted(part, kind, seed, **fixed(weigh_on=m)))
-        add(f"GAL, stopped{mark}", lambda m=mode: assisted(part, kind, seed, weigh_on=m))
+        add(
+            f"GAL, stopped{mark}",
+            lambda m=mode: assisted(part, kind, seed, weigh_on=m, n_rounds=most),
+        )
     add(
         "GAL, equal weights",
         lambda: assisted(part, kind, seed, **fixed(weights="equal", weigh_on="train")),
     )
-    if reference and kind == "linear":
+    if kind == "linear":
+        add(
+            "GAL, weights with step",
+            lambda: assisted(part, kind, seed, **fixed(weights="cone", weigh_on="train")),
+        )
+    if reference:
         add("GAL, authors' recipe", lambda: assisted(part, kind, seed, preset="reference"))
     return found
 
@@ -214,12 +243,12 @@ def published(row: str, kind: str, name: str, n_parties: int) -> str:
 
 
 def table(
-    report: Report, name: str, n_parties: int, kind: str, seeds: Sequence[int], references: int
+    report: Report, name: str, n_parties: int, kind: str, seeds: Sequence[int], given: Any
 ) -> None:
     """Measure one set, print its table and add its claims."""
     parts = {seed: split(name, n_parties, seed) for seed in seeds}
     runs = {
-        seed: measure(part, kind, seed, reference=i < references)
+        seed: measure(part, kind, seed, reference=i < given.references, most=given.most_rounds)
         for i, (seed, part) in enumerate(parts.items())
         if part is not None
     }
@@ -237,6 +266,7 @@ def table(
             "minus joint": "",
             "seeds": len(have),
             "CPU s": f"{np.mean([run[row]['cpu_s'] for run in have]):.3f}",
+            "syncs": f"{np.mean([run[row]['syncs'] for run in have]):.0f}",
             "messages": f"{np.mean([run[row]['messages'] for run in have]):.0f}",
             "kB": f"{np.mean([run[row]['bytes'] for run in have]) / 1e3:.0f}",
         }
@@ -274,17 +304,18 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--parties", nargs="+", type=int, default=[2, 4, 8])
     parser.add_argument("--learners", nargs="+", default=["linear"], choices=LEARNERS)
+    parser.add_argument("--most-rounds", type=int, default=50, help="of trainings that stop")
     parser.add_argument("--references", type=int, default=4, help="seeds of the authors' recipe")
     given = parser.parse_args()
     warnings.simplefilter("ignore", AssistanceWarning)
     report = Report("Gradient assisted learning on tables")
-    seeds, sets, references = given.seeds, given.sets, given.references
+    seeds, sets = given.seeds, given.sets
     if given.quick:
-        seeds, references, sets = 4, 0, [name for name in sets if name != "QSAR"]
+        seeds, given.references, sets = 4, 0, [name for name in sets if name != "QSAR"]
     for name in sets:
         for n_parties in given.parties:
             for kind in given.learners:
-                table(report, name, n_parties, kind, range(seeds), references)
+                table(report, name, n_parties, kind, range(seeds), given)
     report.finish(given.json, ["numpy", "scikit-learn", "torch"])
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from equigrad.assistance import WeighProblem, make_weigher, simplex_quadratic
+from equigrad.assistance.weights import Cone, Quadratic
 from equigrad.assistance.weights.absolute import _reweighted
 from equigrad.errors import RegistryError
 
@@ -122,3 +123,31 @@ def test_weighted_entries_count_like_repeated_ones():
 def test_an_unknown_local_loss_is_refused():
     with pytest.raises(RegistryError, match="l1"):
         make_weigher("l3")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weights_of_the_cone_and_their_step_are_jointly_best(seed):
+    generator = np.random.default_rng(seed)
+    fits = generator.normal(size=(4, 30))
+    residual = 0.5 * fits[0] + 0.2 * fits[2] + generator.normal(size=30)
+    problem = WeighProblem.of(fits, residual)
+    w = Cone().weights(problem)
+    mix = w @ fits
+    reached = np.sum((residual - (residual @ mix) / (mix @ mix) * mix) ** 2)
+
+    def error(v):
+        return np.sum((residual - v @ fits) ** 2)
+
+    best = minimize(error, np.full(4, 0.1), bounds=[(0, None)] * 4, options={"ftol": 1e-15})
+    assert reached <= best.fun * (1 + 1e-7)
+    l2 = Quadratic().weights(problem) @ fits
+    assert reached <= np.sum((residual - (residual @ l2) / (l2 @ l2) * l2) ** 2) * (1 + 1e-9)
+
+
+def test_parties_that_point_away_get_the_weights_of_l2():
+    residual = np.ones(6)
+    fits = np.vstack([-residual, -2 * residual])
+    problem = WeighProblem.of(fits, residual)
+    np.testing.assert_allclose(Cone().weights(problem), Quadratic().weights(problem))
+    same = WeighProblem.of(np.vstack([residual, residual, -residual]), residual)
+    np.testing.assert_allclose(Cone().weights(same), [0.5, 0.5, 0.0], atol=1e-6)

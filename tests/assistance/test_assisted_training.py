@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from gal_cases import blocks, classes, fit, outputs_of, settings, values
+from scipy.special import logsumexp
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 from torch import nn
@@ -350,6 +351,44 @@ def test_steps_at_their_cap_are_warned_of():
         training, _ = fit(parts, target, settings(True, eta_max=0.5, n_rounds=2))
     assert training.rounds[0].capped
     assert training.rounds[0].eta == 0.5
+
+
+def step_held_out(depth):
+    """Return a first round whose rows held out see a tree's mix, its training and its scores."""
+    parts = {"a": np.random.default_rng(0).normal(size=(90, 1))}
+    noise = 0.0 if depth is None else np.random.default_rng(1).normal(size=90)
+    target = np.eye(3)[np.digitize(parts["a"][:, 0] + noise, [-0.4, 0.4])]
+    chosen = settings(True, n_rounds=1, weigh_on="holdout")
+    learner = SklearnLearner(DecisionTreeRegressor(max_depth=depth))
+    training, parties = fit(parts, target, chosen, learner)
+    rows = training.rows.weigh
+    start = np.tile(training.model.start, (len(rows), 1))
+    return training.rounds[0], target[rows], start, parties.learners[0].predict(1, parts["a"][rows])
+
+
+def entropy_by_step(target, start, fit_of_rows, etas):
+    return [
+        float(np.mean(logsumexp(F, axis=1) - (target * F).sum(axis=1)))
+        for F in (start + eta * fit_of_rows for eta in etas)
+    ]
+
+
+def test_few_rows_held_out_that_are_all_right_are_not_stepped_to_the_cap():
+    made, target, start, answers = step_held_out(depth=None)
+    etas = np.linspace(0, 60, 6001)
+    assert entropy_by_step(target, start, answers, [60.0])[0] < 1e-12
+    uncertain = 1 / (len(target) + 1)
+    smooth = (1 - uncertain) * target + uncertain / 3
+    best = etas[np.argmin(entropy_by_step(smooth, start, answers, etas))]
+    assert not made.capped
+    assert abs(made.eta - best) <= 0.01
+
+
+def test_rows_held_out_that_overlap_have_the_exact_step():
+    made, target, start, answers = step_held_out(depth=2)
+    etas = np.linspace(0, 60, 6001)
+    best = etas[np.argmin(entropy_by_step(target, start, answers, etas))]
+    assert abs(made.eta - best) <= 0.01
 
 
 def test_shrinkage_and_fixed_rates_shorten_steps():

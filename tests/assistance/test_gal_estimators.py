@@ -19,6 +19,7 @@ from sklearn.svm import SVR
 from torch import nn
 
 from equigrad.assistance import (
+    CNN,
     AssistanceWarning,
     GALClassifier,
     GALRegressor,
@@ -190,6 +191,18 @@ def test_several_outputs():
     assert model.predict(X).shape == both.shape
     assert model.score(X, both) > 0.3
     assert next(model.staged_predict(X)).shape == both.shape
+
+
+def test_a_learner_of_one_output_is_asked_once_for_each():
+    X, y = frame()
+    both = np.column_stack([y, X["bmi"] ** 2])
+    one_round = {"n_rounds": 1, "rate": 1.0, "stopping": "none", "refit": "never"}
+    model = made(parties=None, learner=SVR(), weigh_on="train", **one_round).fit(X, both)
+    mean = both.mean(axis=0)
+    residual = 2 * (both - mean)
+    size = np.sqrt((residual**2).mean(axis=0))
+    apart = [SVR().fit(X, residual[:, k] / size[k]).predict(X) * size[k] for k in range(2)]
+    np.testing.assert_allclose(model.predict(X), mean + np.column_stack(apart), rtol=1e-9)
 
 
 def test_weights_of_rows_are_felt_by_all_parties():
@@ -441,3 +454,33 @@ def test_a_constant_column_and_a_party_that_knows_nothing():
     model = made().fit(X, y)
     assert model.weights_[:, 2].max() < 1e-6
     assert abs(model.contributions_.shapley[2]) < 1e-6 * model.contributions_.shapley.sum()
+
+
+@pytest.mark.parametrize(
+    "learner",
+    ["least_squares", "hist_gradient_boosting", SVR(), TorchLearner(lambda k: nn.Linear(3, k))],
+)
+def test_constant_columns_hurt_no_learner(learner):
+    X, y = frame()
+    X = X.assign(s1=7.0, s4=0.0)
+    mixed = {"clinic": "ridge", "lab": learner, "gym": learner}
+    model = made(learner=mixed, n_rounds=3).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.loss_[-1] < model.loss_[0]
+
+
+def test_networks_are_made_for_the_rows_of_their_party():
+    generator = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    parts = {
+        "camera": generator.normal(size=(120, 4, 6)) + labels[:, None, None],
+        "sensor": generator.normal(size=(120, 5, 2)) - labels[:, None, None],
+    }
+    learners = {"camera": CNN(epochs=1, batch_size=16), "sensor": "lstm"}
+    model = GALClassifier(learners, n_rounds=2, random_state=0)
+    assert model.fit(parts, labels).score(parts, labels) > 0.8
+    assert learners["camera"].describe()["epochs"] == 1
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(parts), model.predict_proba(parts))
+    with pytest.raises(ModelError, match=r"images \(h, w\)"):
+        model.fit({"camera": parts["camera"].reshape(120, -1), "sensor": parts["sensor"]}, labels)

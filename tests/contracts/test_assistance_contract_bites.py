@@ -140,6 +140,13 @@ class LastBackbone(SharedLearner):
         self._heads = self._heads[:rounds]
 
 
+class SavesRoughly(Ridge):
+    """Saves coefficients in less precision."""
+
+    def _saved(self):
+        return {name: array.astype(np.float32) for name, array in super()._saved().items()}
+
+
 class Writes(Ridge):
     """Scales the residual in place."""
 
@@ -187,6 +194,7 @@ CASES = [
     (LearnerContract, lambda: Single(network, QUICK), "a_row_says_the_same_in_any_company", {}),
     (LearnerContract, LastModel, "later_rounds_leave_earlier_outputs", {}),
     (LearnerContract, Unscaled, "the_residuals_unit_does_not_matter", {}),
+    (LearnerContract, SavesRoughly, "saved_models_answer_alike", {}),
     (LearnerContract, Writes, "arguments_are_left_alone", {}),
     (
         LearnerContract,

@@ -1,5 +1,7 @@
 """Every loss, weigher and learner of gradient assisted learning keeps its contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +10,14 @@ from sklearn.svm import SVR
 from torch import nn
 
 from equigrad.assistance import (
+    CNN,
     LEARNERS,
     LOSSES,
+    LSTM,
     WEIGHERS,
     HistGradientBoosting,
     LeastSquares,
+    ReferenceCNN,
     Ridge,
     Schedule,
     SharedLearner,
@@ -22,6 +27,7 @@ from equigrad.assistance import (
 )
 from equigrad.assistance.losses import L4, L15, Absolute, CrossEntropy, Squared
 from equigrad.assistance.weights import (
+    Cone,
     Equal,
     Huber,
     LeastAbsolute,
@@ -87,6 +93,15 @@ class TestQuadratic(WeigherContract):
 
     def objective(self, problem, w):
         return np.sum((problem.residual - w @ problem.fits) ** 2)
+
+
+class TestCone(WeigherContract):
+    def make(self):
+        return Cone()
+
+    def objective(self, problem, w):
+        mix = w @ problem.fits
+        return -(problem.residual @ mix) / np.linalg.norm(mix)
 
 
 class TestLeastAbsolute(WeigherContract):
@@ -213,6 +228,36 @@ class TestNetworkOnImages(LearnerContract):
 
     def rows(self):
         return np.random.default_rng(0).normal(size=(self.n_rows, 1, 5, 4))
+
+
+class TestCNN(LearnerContract):
+    n_rows = 33  # one row would be left over by batches of eight
+
+    def make(self):
+        return CNN(Schedule(epochs=2, batch_size=8, one_cycle=True))
+
+    def rows(self):
+        return np.random.default_rng(0).normal(size=(self.n_rows, 1, 5, 4))
+
+
+class TestCNNOnSmallGreyImages(TestCNN):
+    def rows(self):
+        return np.random.default_rng(0).normal(size=(self.n_rows, 3, 1))
+
+
+class TestReferenceCNN(TestCNN):
+    n_rows = 9
+
+    def make(self):
+        return ReferenceCNN(replace(ReferenceCNN.usual, epochs=1), scale_residual=False)
+
+
+class TestLSTM(LearnerContract):
+    def make(self):
+        return LSTM(replace(LSTM.usual, epochs=1))
+
+    def rows(self):
+        return np.random.default_rng(0).normal(size=(self.n_rows, 4, 2))
 
 
 class TestSharedRefit(LearnerContract):

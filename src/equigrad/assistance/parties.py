@@ -144,7 +144,7 @@ class LocalParties:
                         f"{message.shape[1]} residual columns of {len(mine)} rows, got: {error}"
                     ) from error
         return [
-            np.stack([self._outputs(m, s) for s in range(1, t + 1)])
+            self._outputs(m, t, restated=True)
             if learner.restates and len(self._rows[m][1])
             else self._stated(m, t)
             for m, learner in enumerate(self.learners)
@@ -169,13 +169,15 @@ class LocalParties:
     def _stated(self, m: int, t: int) -> Float64 | None:
         return self._outputs(m, t) if len(self._rows[m][1]) else None
 
-    def _outputs(self, m: int, t: int) -> Float64:
-        held = self.held[:, m]
+    def _outputs(self, m: int, t: int, *, restated: bool = False) -> Float64:
+        """Return outputs of round t, or of rounds 1..t; 0 for rows that party m does not hold."""
+        learner, held = self.learners[m], self.held[:, m]
+        ask = learner.predict_all if restated else learner.predict
         if held.all():
-            return self.learners[m].predict(t, self.blocks[m])
-        found = self.learners[m].predict(t, self.blocks[m][held])
-        outputs = np.zeros((len(held), found.shape[1]))
-        outputs[held] = found
+            return ask(t, self.blocks[m])
+        found = ask(t, self.blocks[m][held])
+        outputs = np.zeros((*found.shape[:-2], len(held), found.shape[-1]))
+        outputs[..., held, :] = found
         return outputs
 
 

@@ -39,10 +39,12 @@ class Settings:
         Most rounds, >= 1.
     weights
         Local loss of the weights: ``"l2"``, ``"l1"``, ``"l1.5"``, ``"l4"``, ``"huber"``; or
-        ``"equal"``; or a weigher; or a function in PyTorch.
+        ``"cone"`` (chosen with the step), or ``"equal"``; or a weigher; or a function in PyTorch.
     weigh_on
         ``"train"``: weights and steps from the rows that were sent. ``"holdout"``: from a fifth of
-        the rows whose residuals nobody sees; needed where a party may memorise or echo.
+        the rows whose residuals nobody sees; needed where a party may memorise or echo. Where
+        these rows are so few that a mix tells all their classes and the best step is the longest,
+        the step is the best one for classes of which a share 1 / (n + 1) is uncertain.
     rate
         ``"search"`` for the exact step, or a number > 0.
     eta_max, shrinkage

@@ -22,6 +22,7 @@ Fits = Sequence[Float64 | None]
 """Each party's answer ``(N, K)``, zero where it does not hold a row; None if it did not answer."""
 
 REFERENCE: Final = "reference"
+_NO_LOSS: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Track:
         self.loss, self.target, self.start = loss, target, start
         self.fit, self.weigh, self.weight, self.held = fit, weigh, weight, held
         self.rule, self.scale = rule, scale
+        self.holdout = not np.array_equal(fit, weigh)
         self.restart()
 
     def restart(self) -> None:
@@ -145,7 +147,9 @@ class Track:
         fixed: float | None = None,
         residual: Float64 | None = None,
     ) -> Round:
-        """Weigh the answers, step, and return the round; memory for one mix ``(N, K)``.
+        """Weigh the answers, step, and return the round.
+
+        Memory: a copy of the answers' rows that weigh, and a few arrays ``(N, K)``.
 
         Parameters
         ----------
@@ -197,12 +201,15 @@ class Track:
         n_parties = len(answered)
         weights, c = np.zeros(n_parties), np.zeros(n_parties)
         H = np.zeros((n_parties, n_parties))
-        given = [self._of(self.weigh, fit)[0].ravel() for fit in fits if fit is not None]
+        given = [fit for fit in fits if fit is not None]
         if not given:
             return weights, H, c
+        chosen = np.empty((len(given), *residual.shape))
+        for row, fit in zip(chosen, given, strict=True):
+            np.take(fit, self.weigh, axis=0, out=row)
         weight = self._weight(self.weigh)
         entries = None if weight is None else np.repeat(weight, residual.shape[1])
-        problem = WeighProblem.of(np.stack(given), residual.ravel(), entries)
+        problem = WeighProblem.of(chosen.reshape(len(given), -1), residual.ravel(), entries)
         weights[answered] = self.rule.weigher.weights(problem)
         H[np.ix_(answered, answered)], c[answered] = problem.H, problem.c
         return weights, H, c
@@ -223,7 +230,12 @@ class Track:
         weight = self._weight(self.weigh)
         if rate == REFERENCE:
             return reference_step(self.loss, target, scores, direction, weight)
-        return self.loss.step(target, scores, direction, limit, weight)
+        eta = self.loss.step(target, scores, direction, limit, weight)
+        if self.holdout and self.loss.classification:
+            reached = self.loss.value(target, scores + eta * direction, weight)
+            if eta >= limit or reached < _NO_LOSS:
+                eta = self.loss.step(_smoothed(target), scores, direction, limit, weight)
+        return eta
 
     def _of(self, rows: Int64, *arrays: Float64) -> list[Float64]:
         """Return those rows of arrays, without a copy where that is all of them."""
@@ -233,3 +245,13 @@ class Track:
 
     def _weight(self, rows: Int64) -> Float64 | None:
         return None if self.weight is None else self.weight[rows]
+
+
+def _smoothed(target: Float64) -> Float64:
+    """Return classes of which as much is uncertain as if one more row had any class.
+
+    A few rows held out are soon all right, and then no step is long enough for them; one so long
+    makes the model sure of the classes of all other rows, too.
+    """
+    share = 1.0 / (len(target) + 1.0)
+    return np.asarray((1.0 - share) * target + share / target.shape[1])

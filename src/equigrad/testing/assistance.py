@@ -295,6 +295,14 @@ class LearnerContract(ABC):
             assert found.dtype == np.float64
             assert np.isfinite(found).all()
 
+    def test_all_rounds_at_once_are_each_round(self) -> None:
+        """To the bit; also of one row and of none."""
+        learner = self.fitted(3)
+        for count in (self.n_rows, 1, 0):
+            rows = self.rows()[:count]
+            want = [learner.predict(t, rows) for t in (1, 2, 3)]
+            np.testing.assert_array_equal(learner.predict_all(3, rows), want)
+
     def test_equal_seeds_give_equal_outputs(self) -> None:
         """To the bit, whatever the process drew before."""
         first = self.fitted().predict(2, self.rows())
@@ -328,6 +336,34 @@ class LearnerContract(ABC):
             np.testing.assert_array_equal(learner.predict(t, self.rows()), want[t - 1])
         with pytest.raises(ModelError, match="was fitted"):
             learner.predict(3, self.rows())
+
+    def test_saved_models_answer_alike(self) -> None:
+        """To the bit, in a learner of the same settings; others say that they cannot be saved."""
+        learner = self.fitted(3)
+        learner.keep(2)
+        if not learner.savable:
+            with pytest.raises(ModelError, match="can be saved"):
+                learner.save()
+            return
+        again = self.make().fresh()
+        numpy_state = str(np.random.get_state(legacy=False))  # noqa: NPY002
+        torch_state = torch.get_rng_state()
+        again.load(learner.save())
+        assert str(np.random.get_state(legacy=False)) == numpy_state  # noqa: NPY002
+        assert torch.equal(torch.get_rng_state(), torch_state)
+        for t in (1, 2):
+            want = learner.predict(t, self.rows())
+            np.testing.assert_array_equal(again.predict(t, self.rows()), want)
+        with pytest.raises(ModelError, match="was fitted"):
+            again.predict(3, self.rows())
+
+    def test_what_is_no_saved_model_is_refused(self) -> None:
+        """Bytes of another kind, and a part of a save."""
+        learner = self.fitted(1)
+        if learner.savable:
+            for content in (b"", b"models", learner.save()[:-9]):
+                with pytest.raises(ModelError, match="Expected models saved"):
+                    self.make().fresh().load(content)
 
     def test_global_random_state_is_not_moved(self) -> None:
         """Neither NumPy's nor PyTorch's."""

@@ -3,7 +3,7 @@
 Neighbours: ``reading`` and ``answering``; ``equigrad.assistance.training`` trains.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from sklearn.utils import check_random_state
 from equigrad.assistance.arrays import Float64, Int64, row_weights
 from equigrad.assistance.contributions import Contributions
 from equigrad.assistance.estimators.answering import Answering
-from equigrad.assistance.estimators.reading import ALONE
+from equigrad.assistance.estimators.reading import ALONE, refuse_labels_among_columns
 from equigrad.assistance.learners import Learner, make_learner
-from equigrad.assistance.losses import make_loss
+from equigrad.assistance.losses import Loss, make_loss
 from equigrad.assistance.model import AssistedModel
 from equigrad.assistance.parties import Block, LocalParties
+from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.reference import reference_linear
 from equigrad.assistance.rows import LEAST_FOR_HOLDOUT, all_rows
 from equigrad.assistance.second_stage import (
@@ -31,7 +32,8 @@ from equigrad.assistance.second_stage import (
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.training import OnRound, Training, train
 from equigrad.assistance.valuing import value_parties
-from equigrad.errors import ConfigError
+from equigrad.assistance.weights import Weigher
+from equigrad.errors import ConfigError, DataError
 from equigrad.privacy.noise import NoiseKey
 
 __all__ = ["BaseGAL"]
@@ -41,6 +43,51 @@ class BaseGAL(Answering):
     """See :class:`GALRegressor` and :class:`GALClassifier`."""
 
     _classification = False
+
+    def __init__(
+        self,
+        learner: Any = "auto",
+        *,
+        parties: Mapping[str, Any] | None = None,
+        sponsor: str | None = None,
+        remainder: str = "error",
+        loss: Loss | str | Callable[..., Any] = "mse",
+        init: str = "best",
+        n_rounds: int = 50,
+        weights: Weigher | str | Callable[..., Any] = "l2",
+        weigh_on: str = "auto",
+        rate: float | str = "search",
+        eta_max: float = 300.0,
+        shrinkage: float = 1.0,
+        stopping: str = "validation",
+        validation_fraction: float = 0.2,
+        refit: str = "auto",
+        absent: str = "renormalise",
+        privacy: LabelPrivacy | None = None,
+        preset: str | None = None,
+        second_stage: Any = None,
+        random_state: Any = None,
+    ) -> None:
+        self.learner = learner
+        self.parties = parties
+        self.sponsor = sponsor
+        self.remainder = remainder
+        self.loss = loss
+        self.init = init
+        self.n_rounds = n_rounds
+        self.weights = weights
+        self.weigh_on = weigh_on
+        self.rate = rate
+        self.eta_max = eta_max
+        self.shrinkage = shrinkage
+        self.stopping = stopping
+        self.validation_fraction = validation_fraction
+        self.refit = refit
+        self.absent = absent
+        self.privacy = privacy
+        self.preset = preset
+        self.second_stage = second_stage
+        self.random_state = random_state
 
     def _learner(self, name: str, n_inputs: int) -> Learner:
         given = self.learner
@@ -92,6 +139,15 @@ class BaseGAL(Answering):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
+    def _opened(self, X: Any, y: Any) -> dict[str, Block]:
+        """Return each party's rows, as many as there are labels."""
+        refuse_labels_among_columns(X, y)
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        return self._blocks_to_fit(X)
+
     # --- training -------------------------------------------------------------------------------
 
     def _train(
@@ -106,6 +162,11 @@ class BaseGAL(Answering):
         state: Any,
     ) -> None:
         """Train, and set the fitted attributes."""
+        n_rows = len(next(iter(blocks.values())))
+        if len(target) != n_rows:
+            raise DataError(
+                f"Expected a label for each of {n_rows} rows, got {len(target)} labels."
+            )
         weight = row_weights(sample_weight, len(target))
         if weight is not None and not weight.all():  # such rows must not be held out either
             some = weight > 0.0

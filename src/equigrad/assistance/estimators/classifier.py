@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 
 from equigrad.assistance.arrays import Int64
 from equigrad.assistance.estimators.base import BaseGAL
-from equigrad.assistance.estimators.reading import refuse_labels_among_columns, refuse_unfinite
+from equigrad.assistance.estimators.reading import refuse_unfinite
 from equigrad.assistance.losses import Loss
 from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState
@@ -81,113 +81,26 @@ class GALClassifier(ClassifierMixin, BaseGAL):  # type: ignore[misc]  # scikit-l
         second_stage: Any = None,
         random_state: Any = None,
     ) -> None:
-        self.learner = learner
-        self.parties = parties
-        self.sponsor = sponsor
-        self.remainder = remainder
-        self.loss = loss
-        self.classes = classes
-        self.init = init
-        self.n_rounds = n_rounds
-        self.weights = weights
-        self.weigh_on = weigh_on
-        self.rate = rate
-        self.eta_max = eta_max
-        self.shrinkage = shrinkage
-        self.stopping = stopping
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.absent = absent
-        self.privacy = privacy
-        self.preset = preset
-        self.second_stage = second_stage
-        self.random_state = random_state
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        held: Any = None,
-        on_round: OnRound | None = None,
-        state: TrainingState | None = None,
-    ) -> Self:
-        """Train; arguments and errors as for :meth:`GALRegressor.fit`, ``y`` are class labels."""
-        refuse_labels_among_columns(X, y)
-        if y is None:
-            raise DataError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        blocks = self._blocks_to_fit(X)
-        refuse_unfinite(y)
-        check_classification_targets(y)
-        labels = column_or_1d(y, warn=True)
-        n_rows = len(next(iter(blocks.values())))
-        if len(labels) != n_rows:
-            raise DataError(
-                f"Expected a label for each of {n_rows} rows, got {len(labels)} labels."
-            )
-        codes = self._codes(labels)
-        self._train(
-            blocks,
-            np.eye(len(self.classes_))[codes],
-            classes=codes,
-            sample_weight=sample_weight,
-            held=held,
-            on_round=on_round,
-            state=state,
+        super().__init__(
+            learner,
+            parties=parties,
+            sponsor=sponsor,
+            remainder=remainder,
+            loss=loss,
+            init=init,
+            n_rounds=n_rounds,
+            weights=weights,
+            weigh_on=weigh_on,
+            rate=rate,
+            eta_max=eta_max,
+            shrinkage=shrinkage,
+            stopping=stopping,
+            validation_fraction=validation_fraction,
+            refit=refit,
+            absent=absent,
+            privacy=privacy,
+            preset=preset,
+            second_stage=second_stage,
+            random_state=random_state,
         )
-        return self
-
-    def decision_function(
-        self, X: Any, *, absent: Collection[str] = (), held: Any = None
-    ) -> npt.NDArray[np.float64]:
-        """Return logits ``(n, K)``; for two classes their difference ``(n,)``."""
-        scores = self.answer(X, absent=absent, held=held).scores
-        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
-
-    def predict_proba(
-        self, X: Any, *, absent: Collection[str] = (), held: Any = None
-    ) -> npt.NDArray[np.float64]:
-        """Return the probability of each class, ``(n, K)``."""
-        scores = self.answer(X, absent=absent, held=held).scores
-        return np.asarray(softmax(scores, axis=1))
-
-    def predict(
-        self, X: Any, *, absent: Collection[str] = (), held: Any = None
-    ) -> npt.NDArray[Any]:
-        """Return the most probable class of each row, ``(n,)``; of equal ones the first."""
-        scores = self.answer(X, absent=absent, held=held).scores
-        return np.asarray(np.take(self.classes_, scores.argmax(axis=1)))
-
-    def staged_predict(
-        self, X: Any, *, absent: Collection[str] = (), held: Any = None
-    ) -> Iterator[npt.NDArray[Any]]:
-        """Yield the classes after each round 1..T."""
-        for scores in self._staged(X, absent, held):
-            yield np.take(self.classes_, scores.argmax(axis=1))
-
-    def _codes(self, labels: npt.NDArray[Any]) -> Int64:
-        """Set ``classes_`` and return each row's class number."""
-        found, codes = np.unique(labels, return_inverse=True)
-        self.classes_ = found
-        if self.classes is None:
-            return np.asarray(codes)
-        declared = np.unique(np.asarray(self.classes))
-        foreign = found[~np.isin(found, declared)]
-        if foreign.size:
-            raise DataError(
-                f"Expected labels among the declared classes {declared.tolist()}, got "
-                f"{foreign[0]!r}. Add it to classes, or correct y."
-            )
-        self.classes_ = declared
-        missing = declared[~np.isin(declared, found)]
-        if missing.size:
-            warnings.warn(
-                f"Expected rows of every declared class, got none of {missing.tolist()}. Each "
-                "counts as half a row in the start, and is hardly ever predicted.",
-                AssistanceWarning,
-                stacklevel=3,
-            )
-        return np.asarray(np.searchsorted(declared, labels))
+        self.classes = classes

@@ -3,6 +3,7 @@
 Neighbours: ``blocks`` and ``columns``; ``answering`` and ``base`` build on it.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ __all__ = ["ALONE", "Reading", "refuse_labels_among_columns", "refuse_unfinite"]
 ALONE = "sponsor"
 
 
-class Reading(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Reading(BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn is untyped
     """Reads rows in fit and in prediction."""
 
     def _blocks_to_fit(self, X: Any) -> dict[str, Block]:
@@ -103,9 +104,9 @@ class Reading(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
                 )
         return blocks, len(found)
 
+    @abstractmethod
     def _takes_missing(self) -> bool:
         """Return whether one table may hold NaN."""
-        raise NotImplementedError
 
 
 def refuse_labels_among_columns(X: Any, y: Any) -> None:

@@ -1,6 +1,6 @@
 """The door for regression."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -9,12 +9,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_array, column_or_1d
 
 from equigrad.assistance.estimators.base import BaseGAL
-from equigrad.assistance.estimators.reading import refuse_labels_among_columns
-from equigrad.assistance.losses import Loss
-from equigrad.assistance.privacy import LabelPrivacy
 from equigrad.assistance.state import TrainingState
 from equigrad.assistance.training import OnRound
-from equigrad.assistance.weights import Weigher
 from equigrad.errors import DataError
 
 __all__ = ["GALRegressor"]
@@ -89,139 +85,3 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
         As in scikit-learn; of all parties' columns together.
     """
 
-    def __init__(
-        self,
-        learner: Any = "auto",
-        *,
-        parties: Mapping[str, Any] | None = None,
-        sponsor: str | None = None,
-        remainder: str = "error",
-        loss: Loss | str | Callable[..., Any] = "mse",
-        init: str = "best",
-        n_rounds: int = 50,
-        weights: Weigher | str | Callable[..., Any] = "l2",
-        weigh_on: str = "auto",
-        rate: float | str = "search",
-        eta_max: float = 300.0,
-        shrinkage: float = 1.0,
-        stopping: str = "validation",
-        validation_fraction: float = 0.2,
-        refit: str = "auto",
-        absent: str = "renormalise",
-        privacy: LabelPrivacy | None = None,
-        preset: str | None = None,
-        second_stage: Any = None,
-        random_state: Any = None,
-    ) -> None:
-        self.learner = learner
-        self.parties = parties
-        self.sponsor = sponsor
-        self.remainder = remainder
-        self.loss = loss
-        self.init = init
-        self.n_rounds = n_rounds
-        self.weights = weights
-        self.weigh_on = weigh_on
-        self.rate = rate
-        self.eta_max = eta_max
-        self.shrinkage = shrinkage
-        self.stopping = stopping
-        self.validation_fraction = validation_fraction
-        self.refit = refit
-        self.absent = absent
-        self.privacy = privacy
-        self.preset = preset
-        self.second_stage = second_stage
-        self.random_state = random_state
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        held: Any = None,
-        on_round: OnRound | None = None,
-        state: TrainingState | None = None,
-    ) -> Self:
-        """Train.
-
-        Parameters
-        ----------
-        X
-            One table ``(n, d)``; or :class:`~equigrad.assistance.PartyBlocks`, or a list or mapping
-            of blocks ``(n, ...)``.
-        y
-            ``(n,)`` or ``(n, K)``.
-        sample_weight
-            ``(n,)``; the parties learn it, too.
-        held
-            ``(n, M)`` bool: party m holds row i, M in the order of the parties with the sponsor
-            first. Rows a party does not hold are never read.
-        on_round
-            Called with the :class:`~equigrad.assistance.Pass` after every round.
-        state
-            What its ``state()`` returned, to go on from there.
-
-        Raises
-        ------
-        ConfigError, DataError, ModelError, ValueError
-            For settings, rows or learners that do not fit each other.
-        BudgetExceededError
-            If labels are to be released once and the account refuses.
-        """
-        refuse_labels_among_columns(X, y)
-        if y is None:
-            raise DataError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        blocks = self._blocks_to_fit(X)
-        target = self._target(y, len(next(iter(blocks.values()))))
-        self._flat = target.ndim == 1
-        self._train(
-            blocks,
-            target.reshape(len(target), -1),
-            classes=None,
-            sample_weight=sample_weight,
-            held=held,
-            on_round=on_round,
-            state=state,
-        )
-        return self
-
-    def predict(
-        self, X: Any, *, absent: Collection[str] = (), held: Any = None
-    ) -> npt.NDArray[np.float64]:
-        """Return values, ``(n,)`` or ``(n, K)`` as the labels were; see :meth:`answer`."""
-        return self._shaped(self.answer(X, absent=absent, held=held).scores)
-
-    def staged_predict(
-        self, X: Any, *, absent: Collection[str] = (), held: Any = None
-    ) -> Iterator[npt.NDArray[np.float64]]:
-        """Yield the values after each round 1..T."""
-        for scores in self._staged(X, absent, held):
-            yield self._shaped(scores)
-
-    def _target(self, y: Any, n_rows: int) -> npt.NDArray[np.float64]:
-        target = check_array(
-            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self, allow_nd=False
-        )
-        if target.ndim > 2 or target.size == 0:
-            raise DataError(f"Expected labels (n,) or (n, K), got shape {target.shape}.")
-        if target.ndim == 2 and target.shape[1] == 1:
-            target = column_or_1d(target, warn=True)
-        if len(target) != n_rows:
-            raise DataError(
-                f"Expected a label for each of {n_rows} rows, got {len(target)} labels."
-            )
-        found: npt.NDArray[np.float64] = target
-        return found
-
-    def _shaped(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return scores[:, 0] if self._flat else scores
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that several outputs are fine."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

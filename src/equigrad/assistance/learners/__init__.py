@@ -6,16 +6,21 @@ from equigrad.assistance.learners.base import LEARNERS, Learner
 from equigrad.assistance.learners.estimator import HistGradientBoosting, SklearnLearner
 from equigrad.assistance.learners.linear import LeastSquares, Ridge
 from equigrad.assistance.learners.network import TorchLearner
+from equigrad.assistance.learners.networks import CNN, LSTM, ReferenceCNN, ShapedLearner
 from equigrad.assistance.learners.shared import SharedLearner
 from equigrad.assistance.learners.training import Schedule
 
 __all__ = [
+    "CNN",
     "LEARNERS",
+    "LSTM",
     "HistGradientBoosting",
     "Learner",
     "LeastSquares",
+    "ReferenceCNN",
     "Ridge",
     "Schedule",
+    "ShapedLearner",
     "SharedLearner",
     "SklearnLearner",
     "TorchLearner",

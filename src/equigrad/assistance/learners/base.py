@@ -9,6 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from equigrad.assistance.arrays import Float64
 from equigrad.errors import ModelError
@@ -46,12 +49,16 @@ class Learner(ABC):
         True if NaN among the features is allowed.
     restates
         True if a fit changes the outputs of earlier rounds, so that all have to be told again.
+    savable
+        True if :meth:`save` writes the models. The models of other learners come again by the same
+        fits: equal rows, residuals and seeds give equal predictions.
     """
 
     name: ClassVar[str]
     linear: bool = False
     takes_missing: bool = False
     restates: bool = False
+    savable: bool = False
 
     def __init__(self, *, scale_residual: bool = True) -> None:
         self.scale_residual = scale_residual
@@ -122,11 +129,64 @@ class Learner(ABC):
             return np.zeros((0, self._n_outputs))
         return self._predict(t, X) * self._scales[t]
 
+    def predict_all(self, t: int, X: npt.NDArray[Any]) -> Float64:
+        """Return the outputs ``(t, n, K)`` of rounds 1..t, as :meth:`predict` gives each."""
+        return np.stack([self.predict(s, X) for s in range(1, t + 1)])
+
     def keep(self, rounds: int) -> None:
         """End the pass: forget what was fitted after round ``rounds``, and the training rows."""
         for t in [t for t in self._scales if t > rounds]:
             del self._scales[t]
         self._keep(rounds)
+
+    def save(self) -> bytes:
+        """Return the models of all rounds in the safetensors format: arrays, nothing that runs.
+
+        Raises
+        ------
+        ModelError
+            If the learner is not ``savable``.
+        """
+        self._refuse_unsavable()
+        rounds = sorted(self._scales)
+        scales = [self._scales[t] for t in rounds]
+        arrays = {
+            "rounds": np.array(rounds, dtype=np.int64),
+            "scales": np.array(scales, dtype=np.float64).reshape(len(rounds), self._n_outputs),
+        }
+        models = {f"model/{name}": array for name, array in self._saved().items()}
+        return save_arrays({**arrays, **models})
+
+    def load(self, content: bytes) -> None:
+        """Take the models that :meth:`save` of a learner of equal settings returned.
+
+        Their predictions are the same to the bit. It cannot be fitted further.
+
+        Raises
+        ------
+        ModelError
+            If the learner is not ``savable``, or ``content`` is not of such a learner.
+        """
+        self._refuse_unsavable()
+        try:
+            arrays = load_arrays(content)
+            rounds, scales = arrays["rounds"].tolist(), arrays["scales"]
+            self._scales = dict(zip(rounds, scales, strict=True))
+            self._n_outputs = scales.shape[1]
+            start = "model/"
+            models = {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
+            self._restore(rounds, models)
+        except (SafetensorError, KeyError, ValueError, RuntimeError, IndexError) as error:
+            raise ModelError(
+                f"Expected models saved by a learner {self.name!r} of equal settings, got: {error}"
+            ) from error
+
+    def _refuse_unsavable(self) -> None:
+        if not self.savable:
+            raise ModelError(
+                f"Expected a learner whose models can be saved, got {self.name!r}. Keep its "
+                "residuals, and fit them again with the same seeds."
+            )
 
     @abstractmethod
     def _prepare(self, X: npt.NDArray[Any], sample_weight: Float64 | None) -> None:
@@ -143,6 +203,14 @@ class Learner(ABC):
     def _keep(self, rounds: int) -> None:
         """Forget later models; a learner may keep them where that costs nothing."""
         del rounds
+
+    def _saved(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the models' arrays by name; of a savable learner."""
+        return {}
+
+    def _restore(self, rounds: list[int], arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Take the arrays that :meth:`_saved` returned; of a savable learner."""
+        del rounds, arrays
 
     def describe(self) -> dict[str, Any]:
         """Return the name and settings, ready for JSON."""

@@ -1,5 +1,6 @@
 """Least squares and ridge in closed form, with an intercept."""
 
+from abc import abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ class _Linear(Learner):
     """A linear map of the columns: factorised once, after that one product a round."""
 
     linear = True
+    savable = True
 
     def __init__(self, *, scale_residual: bool = True) -> None:
         super().__init__(scale_residual=scale_residual)
@@ -34,9 +36,9 @@ class _Linear(Learner):
         self._coefficients = {}
         self._solver = self._factorised(rows, weight / weight.sum())
 
+    @abstractmethod
     def _factorised(self, rows: Float64, share: Float64) -> Float64:
         """Return the ``(1 + d, n)`` matrix that maps a residual to coefficients."""
-        raise NotImplementedError
 
     def _fit(self, t: int, R: Float64, seed: np.random.SeedSequence) -> None:
         del seed
@@ -51,6 +53,12 @@ class _Linear(Learner):
     def _keep(self, rounds: int) -> None:
         self._coefficients = {t: b for t, b in self._coefficients.items() if t <= rounds}
         self._solver = None
+
+    def _saved(self) -> dict[str, npt.NDArray[Any]]:
+        return {str(t): np.ascontiguousarray(b) for t, b in self._coefficients.items()}
+
+    def _restore(self, rounds: list[int], arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self._coefficients = {t: arrays[str(t)] for t in rounds}
 
 
 @LEARNERS.register("least_squares")

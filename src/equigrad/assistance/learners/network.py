@@ -11,7 +11,15 @@ from torch import Tensor, nn
 
 from equigrad.assistance.arrays import Float64
 from equigrad.assistance.learners.base import Learner
-from equigrad.assistance.learners.training import Schedule, evaluate, made, seeded, to_tensor, train
+from equigrad.assistance.learners.training import (
+    Schedule,
+    evaluate,
+    load_state,
+    made,
+    seeded,
+    to_tensor,
+    train,
+)
 from equigrad.errors import ModelError
 
 __all__ = ["TorchLearner"]
@@ -34,6 +42,7 @@ class TorchLearner(Learner):
     """
 
     name = "torch"
+    savable = True
 
     def __init__(
         self,
@@ -62,7 +71,7 @@ class TorchLearner(Learner):
     def _fit(self, t: int, R: Float64, seed: np.random.SeedSequence) -> None:
         target = to_tensor(R)
         with seeded(seed) as generator, torch.enable_grad():
-            model = made(self.module, R.shape[1]).train()
+            model = self._made(R.shape[1]).train()
             shape = tuple(model.eval()(self._rows[:1]).shape)
             if shape != (1, R.shape[1]):
                 raise ModelError(
@@ -80,12 +89,31 @@ class TorchLearner(Learner):
             )
         self._models[t] = model.eval().requires_grad_(False)
 
+    def _made(self, n_outputs: int) -> nn.Module:
+        """Return a new module with parameters drawn anew."""
+        return made(self.module, n_outputs)
+
     def _predict(self, t: int, X: npt.NDArray[Any]) -> Float64:
         return evaluate(self._models[t], to_tensor(X))
 
     def _keep(self, rounds: int) -> None:
         self._models = {t: model for t, model in self._models.items() if t <= rounds}
         self._rows, self._weight = torch.zeros(0), None
+
+    def _saved(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            f"{t}/{name}": np.ascontiguousarray(tensor.numpy())
+            for t, model in self._models.items()
+            for name, tensor in model.state_dict().items()
+        }
+
+    def _restore(self, rounds: list[int], arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self._models = {}
+        for t in rounds:
+            with seeded(np.random.SeedSequence(0)):  # what it draws is overwritten
+                model = self._made(self._n_outputs)
+            load_state(model, arrays, f"{t}/")
+            self._models[t] = model.eval().requires_grad_(False)
 
     def describe(self) -> dict[str, Any]:
         """Return the name and the schedule."""

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from equigrad._validate import choice
 from equigrad.assistance.arrays import Float64
 from equigrad.assistance.learners.base import Learner
-from equigrad.assistance.learners.training import Schedule, evaluate, made, seeded, to_tensor, train
+from equigrad.assistance.learners.training import (
+    Schedule,
+    evaluate,
+    load_state,
+    made,
+    seeded,
+    to_tensor,
+    train,
+)
 
 __all__ = ["SharedLearner"]
 
@@ -41,6 +49,7 @@ class SharedLearner(Learner):
     """
 
     name = "shared"
+    savable = True
 
     def __init__(
         self,
@@ -90,9 +99,10 @@ class SharedLearner(Learner):
             parameters = [p for head in heads for p in head.parameters()]
             parameters += list(self._body.parameters()) if body_moves else []
             self._body.requires_grad_(body_moves).train(body_moves)
+            forked = _Forked(self._body, heads)
             train(
                 parameters,
-                lambda rows: self._outputs(heads, self._rows[rows]) - targets[rows],
+                lambda rows: forked(self._rows[rows]) - targets[rows],
                 len(self._rows),
                 self.schedule,
                 generator,
@@ -101,9 +111,13 @@ class SharedLearner(Learner):
         if self.restates:  # training goes on from here, and may turn out to have ended here
             self._kept[t] = (copy.deepcopy(self._body), copy.deepcopy(self._heads))
 
-    def _outputs(self, heads: list[nn.Module], rows: Tensor) -> Tensor:
-        shared = self._body(rows)
-        return torch.stack([head(shared) for head in heads], dim=1)
+    def predict_all(self, t: int, X: npt.NDArray[Any]) -> Float64:
+        """Return the outputs ``(t, n, K)`` of rounds 1..t by one pass through the backbone."""
+        if not all(s in self._scales for s in range(1, t + 1)) or len(X) == 0:
+            return super().predict_all(t, X)
+        found = evaluate(_Forked(self._body, self._heads[:t]), to_tensor(X))
+        scales = np.stack([self._scales[s] for s in range(1, t + 1)])
+        return np.ascontiguousarray((found * scales).swapaxes(0, 1))
 
     def _predict(self, t: int, X: npt.NDArray[Any]) -> Float64:
         return evaluate(nn.Sequential(self._body, self._heads[t - 1]), to_tensor(X))
@@ -114,6 +128,35 @@ class SharedLearner(Learner):
         self._heads = self._heads[:rounds]
         self._kept, self._targets, self._rows = {}, [], torch.zeros(0)
 
+    def _saved(self) -> dict[str, npt.NDArray[Any]]:
+        parts = {"body": self._body, **{f"head/{i}": h for i, h in enumerate(self._heads)}}
+        return {
+            f"{part}/{name}": np.ascontiguousarray(tensor.numpy())
+            for part, module in parts.items()
+            for name, tensor in module.state_dict().items()
+        }
+
+    def _restore(self, rounds: list[int], arrays: dict[str, npt.NDArray[Any]]) -> None:
+        with seeded(np.random.SeedSequence(0)):  # what it draws is overwritten
+            self._body = made(self.backbone)
+            shapes = [arrays[f"head/{i}/weight"].shape for i in range(len(rounds))]
+            self._heads = [nn.Linear(width, outputs) for outputs, width in shapes]
+        load_state(self._body, arrays, "body/")
+        for i, head in enumerate(self._heads):
+            load_state(head, arrays, f"head/{i}/")
+
     def describe(self) -> dict[str, Any]:
         """Return name and sharing."""
         return {**super().describe(), "sharing": self.sharing}
+
+
+class _Forked(nn.Module):
+    """A backbone and the outputs of several heads, ``(b, t, K)``."""
+
+    def __init__(self, body: nn.Module, heads: list[nn.Module]) -> None:
+        super().__init__()
+        self.body, self.heads = body, nn.ModuleList(heads)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        shared = self.body(rows)
+        return torch.stack([head(shared) for head in self.heads], dim=1)

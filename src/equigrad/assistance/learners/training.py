@@ -13,11 +13,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 
-from equigrad._validate import choice, positive, positive_int
+from equigrad._validate import choice, in_range, positive, positive_int
 from equigrad.assistance.arrays import Float64
+from equigrad.errors import ConfigError
 
-__all__ = ["LOCAL_LOSSES", "Schedule", "evaluate", "made", "seeded", "to_tensor", "train"]
+__all__ = [
+    "LOCAL_LOSSES",
+    "Schedule",
+    "evaluate",
+    "load_state",
+    "made",
+    "seeded",
+    "to_tensor",
+    "train",
+]
 
 LOCAL_LOSSES: dict[str, float] = {"l1": 1.0, "l1.5": 1.5, "l2": 2.0, "l4": 4.0}
 """The local losses ``mean |e|^p`` by name."""
@@ -35,10 +46,12 @@ class Schedule:
         ``"l1"``, ``"l1.5"``, ``"l2"`` or ``"l4"``: mean of ``|e|^p``.
     optimizer
         ``parameters -> optimiser``; Adam with ``learning_rate`` if None.
-    learning_rate
-        > 0, used without an ``optimizer``.
+    learning_rate, weight_decay
+        > 0 and >= 0, used without an ``optimizer``.
     epochs, batch_size
         >= 1.
+    one_cycle
+        Let the learning rate rise to its value and fall again once over all batches of the round.
     scheduler
         ``optimiser -> learning-rate scheduler``, stepped after every epoch; none if None.
     clip_norm
@@ -48,18 +61,41 @@ class Schedule:
     loss: str = "l2"
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
     epochs: int = 10
     batch_size: int = 512
+    one_cycle: bool = False
     scheduler: Callable[[torch.optim.Optimizer], Any] | None = None
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         choice("loss", self.loss, LOCAL_LOSSES)
         positive("learning_rate", self.learning_rate)
+        in_range("weight_decay", self.weight_decay, 0.0, np.inf, right_open=True)
         positive_int("epochs", self.epochs)
         positive_int("batch_size", self.batch_size)
         if self.clip_norm is not None:
             positive("clip_norm", self.clip_norm)
+        if self.one_cycle and (self.optimizer is not None or self.scheduler is not None):
+            raise ConfigError(
+                "Expected one_cycle without an optimizer or scheduler of your own, got both. Give "
+                "learning_rate and weight_decay, or write the cycle into your scheduler."
+            )
+
+    def rules(
+        self, parameters: list[nn.Parameter], n_batches: int
+    ) -> tuple[torch.optim.Optimizer, Any, bool]:
+        """Return optimiser, scheduler or None, and whether that is stepped after every batch."""
+        rate, decay = self.learning_rate, self.weight_decay
+        if self.optimizer is not None:
+            optimizer = self.optimizer(parameters)
+        else:
+            optimizer = torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+        if self.one_cycle:
+            steps = max(2, self.epochs * n_batches)
+            return optimizer, OneCycleLR(optimizer, rate, total_steps=steps), True
+        scheduler = None if self.scheduler is None else self.scheduler(optimizer)
+        return optimizer, scheduler, False
 
 
 @contextlib.contextmanager
@@ -114,13 +150,12 @@ def train(
     weight
         ``(n_rows,)`` float32 of mean 1, or None.
     """
-    make = schedule.optimizer or (lambda p: torch.optim.Adam(p, lr=schedule.learning_rate))
-    optimizer = make(parameters)
-    scheduler = None if schedule.scheduler is None else schedule.scheduler(optimizer)
+    n_batches = len(_batches(torch.arange(n_rows), schedule.batch_size))
+    optimizer, scheduler, every_batch = schedule.rules(parameters, n_batches)
     power = LOCAL_LOSSES[schedule.loss]
     for _ in range(schedule.epochs):
         order = torch.randperm(n_rows, generator=generator)
-        for rows in torch.split(order, schedule.batch_size):
+        for rows in _batches(order, schedule.batch_size):
             optimizer.zero_grad()
             each = error(rows).abs().pow(power).flatten(1).mean(1)
             loss = (each if weight is None else each * weight[rows]).mean()
@@ -128,8 +163,18 @@ def train(
             if schedule.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, schedule.clip_norm)
             optimizer.step()
-        if scheduler is not None:
+            if every_batch:
+                scheduler.step()
+        if scheduler is not None and not every_batch:
             scheduler.step()
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """Return the batches; one row left over joins the last, since alone it has no spread."""
+    parts = list(torch.split(order, size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def evaluate(module: nn.Module, rows: Tensor) -> Float64:
@@ -142,3 +187,13 @@ def evaluate(module: nn.Module, rows: Tensor) -> Float64:
     with torch.no_grad():
         parts = [exact(part.double()) for part in torch.split(rows, _CHUNK)]
     return np.asarray(torch.cat(parts).numpy(), dtype=np.float64)
+
+
+def load_state(module: nn.Module, arrays: dict[str, npt.NDArray[Any]], start: str) -> None:
+    """Put the arrays whose names begin with ``start`` into a module, every one of them."""
+    state = {
+        name.removeprefix(start): torch.from_numpy(np.array(array))
+        for name, array in arrays.items()
+        if name.startswith(start)
+    }
+    module.load_state_dict(state)

@@ -8,6 +8,7 @@ from typing import Any
 
 from equigrad.assistance.weights.absolute import LeastAbsolute
 from equigrad.assistance.weights.base import WEIGHERS, Weigher, WeighProblem
+from equigrad.assistance.weights.cone import Cone, cone_quadratic
 from equigrad.assistance.weights.equal import Equal
 from equigrad.assistance.weights.quadratic import Quadratic, simplex_quadratic
 from equigrad.assistance.weights.reference import ReferenceAdam
@@ -21,6 +22,7 @@ from equigrad.assistance.weights.smooth import (
 
 __all__ = [
     "WEIGHERS",
+    "Cone",
     "Equal",
     "Huber",
     "LeastAbsolute",
@@ -32,6 +34,7 @@ __all__ = [
     "WeighL15",
     "WeighProblem",
     "Weigher",
+    "cone_quadratic",
     "make_weigher",
     "simplex_quadratic",
 ]
