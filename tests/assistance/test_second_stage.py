@@ -169,6 +169,30 @@ def test_a_refused_release_ends_the_second_stage_and_leaves_the_model():
     assert model.predict(PartyBlocks(parts)).shape == (120,)
 
 
+def test_labels_that_were_released_before_are_not_released_again():
+    parts = blocks(120, n_parties=2)
+    y, states = classes(parts).argmax(axis=1), []
+    stage = SecondStage(Ridge(1.0), folds=3)
+    model = GALClassifier(n_rounds=2, privacy=LabelPrivacy(4.0), second_stage=stage, random_state=0)
+    rows = PartyBlocks(parts)
+    model.fit(rows, y, on_round=lambda under_way: states.append(under_way.state()))
+    with pytest.raises(ConfigError, match="goes on"):
+        model.fit(rows, y, state=states[-1])
+    chosen = settings(True, privacy=LabelPrivacy(4.0))
+    with pytest.raises(ConfigError, match="not released twice"):
+        FoldLabels(chosen, None, None).bind(np.arange(10), 3)
+
+
+def test_a_second_stage_comes_again_with_its_training():
+    parts, y = crossed(n=300)
+    rows, states = PartyBlocks(parts), []
+    model = GALRegressor(n_rounds=3, second_stage=SecondStage(QUICK, n_rounds=2), random_state=0)
+    model.fit(rows, y, on_round=lambda under_way: states.append(under_way.state()))
+    want = model.answer(rows).scores
+    got = clone(model).fit(rows, y, state=states[0]).answer(rows).scores
+    np.testing.assert_array_equal(got, want)
+
+
 def test_the_sponsor_recovers_what_noise_on_labels_took():
     parts = blocks(500, n_parties=3, seed=3)
     new = blocks(500, n_parties=3, seed=4)

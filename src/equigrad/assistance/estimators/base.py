@@ -183,7 +183,13 @@ class BaseGAL(Answering):
         stage = make_second_stage(self.second_stage)
         if stage is not None:
             check_second_stage(stage, settings, linear=parties.linear)
-            settings = shared_settings(settings, stage.n_folds(linear=parties.linear))
+            n_folds = stage.n_folds(linear=parties.linear)
+            if state is not None and settings.privacy is not None and n_folds:
+                raise ConfigError(
+                    "Expected folds=0 in the second stage of a private training that goes on, got "
+                    f"folds={n_folds}. Repetitions use the release that the training saw."
+                )
+            settings = shared_settings(settings, n_folds)
         key = None
         if settings.privacy is not None and self.random_state is not None:
             key = NoiseKey.test(seed)

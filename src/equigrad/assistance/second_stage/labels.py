@@ -13,6 +13,7 @@ from equigrad.assistance.losses import make_loss
 from equigrad.assistance.privacy import BoundPrivacy, LabelPrivacy
 from equigrad.assistance.settings import Settings
 from equigrad.assistance.training import OnRound, Pass
+from equigrad.errors import ConfigError
 from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.noise import NoiseKey
 
@@ -79,13 +80,24 @@ class FoldLabels:
         return kept if self.settings.privacy is None else self.settings.n_rounds
 
     def bind(self, rows: Int64, n_outputs: int) -> BoundPrivacy | None:
-        """Return the plan of one repetition that sends ``rows``."""
+        """Return the plan of one repetition that sends ``rows``.
+
+        Raises
+        ------
+        ConfigError
+            If labels were released once and this object did not watch it: nothing is released twice.
+        """
         plan: LabelPrivacy | None = self.settings.privacy
         if plan is None:
             return None
         if self._once is not None and self._target is not None:
             once = self._once
             return _Released(once.mechanism, once.release, once.key, True, None, self._target[rows])
+        if plan.epsilon is not None and plan.release != "per_round":
+            raise ConfigError(
+                "Expected a training whose rounds were watched, got labels that were released "
+                "before. Train anew, or choose folds=0: labels are not released twice."
+            )
         loss = make_loss(self.settings.loss)
         return plan.bind(loss, n_outputs, self.settings.n_rounds, self._key())
 

@@ -69,7 +69,7 @@ def fit_second_stage(
     own
         ``(N, ...)`` the sponsor's columns.
     labels
-        Watched the training; see there.
+        Watched the training, whose settings were shared (see :func:`shared_settings`).
     """
     seeds = np.random.SeedSequence(run_seed, spawn_key=(0, _PURPOSE)).spawn(2)
     generator = np.random.default_rng(seeds[0])
