@@ -163,5 +163,5 @@ def _loss(
     sold = relaxed_precision(
         quality, costs, allowed, sizes, budget, precision.to(torch.float32), temperature
     )
-    shares = sizes / sizes.sum(-1, keepdim=True)
-    return torch.log(optimal_error(sold, shares)).mean()
+    
+    return torch.log(optimal_error(sold, sizes)).mean()
