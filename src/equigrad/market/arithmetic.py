@@ -7,7 +7,7 @@ sums saturate. All of it is int64, tested by division before multiplying.
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Int64", "exact_sum", "saturating_cumsum", "saturating_product", "split"]
+__all__ = ["Int64", "exact_sum", "pick", "saturating_cumsum", "saturating_product", "split"]
 
 Int64 = npt.NDArray[np.int64]
 
@@ -61,3 +61,8 @@ def saturating_cumsum(high: Int64, low: Int64, limit: int) -> Int64:
 def split(values: Int64) -> tuple[Int64, Int64]:
     """Return the high and low halves of values in ``[0, 2**62 + 1]``."""
     return values >> _HALF, values & _MASK
+
+
+def pick(table: Int64, levels: Int64) -> Int64:
+    """Return ``table[i, levels[i]]`` of each row, ``(n,)``."""
+    return np.asarray(table[np.arange(len(levels)), levels])

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from equigrad.market.arithmetic import Int64, exact_sum, saturating_product
+from equigrad.market.arithmetic import Int64, exact_sum, pick, saturating_product
 from equigrad.market.book import BidBook
 from equigrad.market.canonical import array_bytes, canonical_json, sha256
 from equigrad.market.ladder import Ladder
@@ -176,5 +176,5 @@ class Clearing:
 def declared_costs(book: BidBook, levels: Int64, parts: int = 1) -> Int64:
     """Return ``d_i u_i[k]``, ``(N,)`` ledger units, k the level rounded up; at most ``2**62``."""
     steps = -(-levels // parts)
-    prices = np.take_along_axis(book.u, np.minimum(steps, book.steps)[:, None], axis=1)[:, 0]
+    prices = pick(book.u, np.minimum(steps, book.steps))
     return saturating_product(book.d, prices, MOST_UNITS)
