@@ -8,6 +8,7 @@ from equigrad.market.auctions.base import AUCTIONS, Auction
 from equigrad.market.auctions.clock import Clock
 from equigrad.market.auctions.fair_query import FairQuery
 from equigrad.market.auctions.grid import default_grid
+from equigrad.market.auctions.learned_clock import LearnedClock
 from equigrad.market.auctions.real import all_in_real, clear_real, fair_query_real
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Auction",
     "Clock",
     "FairQuery",
+    "LearnedClock",
     "all_in_real",
     "clear_real",
     "default_grid",

@@ -2,25 +2,18 @@
 
 The network sees what is public before anyone bids (relative size, budget, number of bidders) and
 never a bid; the quality it gives is an integral of a positive number over epsilon, so it is
-nondecreasing whatever the weights are. Float tables serve training; clearing and verification use
-the integers that :func:`integer_quality` makes of them.
+nondecreasing whatever the weights are. This is the form that is trained; what announces a round is
+:mod:`equigrad.market.learned.menu`, the same function in NumPy, which gives integers.
 """
 
 import math
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MenuNet", "integer_quality", "public_features"]
+from equigrad.market.learned.menu import LOG_BOUND
 
-Int64 = npt.NDArray[np.int64]
-
-QUALITY_STEPS = 10_000
-"""Largest entry of an integer quality table."""
-
-_LOG_BOUND = 6.0
+__all__ = ["MenuNet", "public_features"]
 
 
 def public_features(sizes: Tensor, budget: Tensor, value_scale: float) -> Tensor:
@@ -92,13 +85,6 @@ class MenuNet(nn.Module):
         hidden = torch.tanh(hidden + self.biases[0])
         hidden = torch.tanh(hidden @ self.weights[1].T + self.biases[1])
         log_gain = (hidden @ self.weights[2].T + self.biases[2])[..., 0]
-        gain = torch.exp(log_gain.clamp(-_LOG_BOUND, _LOG_BOUND)) * (ladder[1] - ladder[0])
+        gain = torch.exp(log_gain.clamp(-LOG_BOUND, LOG_BOUND)) * (ladder[1] - ladder[0])
         return nn.functional.pad(torch.cumsum(gain, dim=-1), (1, 0))
 
-
-def integer_quality(quality: Tensor) -> Int64:
-    """Return ``floor(10^4 Q_i(k) / max_j Q_j(K))`` as int64, ``(..., N, K+1)``."""
-    table = quality.detach().to(torch.float64).cpu()
-    largest = table.amax(dim=(-2, -1), keepdim=True)
-    steps: Int64 = np.floor(QUALITY_STEPS * (table / largest).numpy()).astype(np.int64)
-    return steps

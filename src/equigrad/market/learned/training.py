@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from equigrad.market.learned.relaxed import relaxed_precision
 from equigrad.market.workload import Profiles, population
 
 __all__ = ["Sampler", "TrainingPlan", "synthetic_sampler", "train_menu"]
+
+Float32 = npt.NDArray[np.float32]
 
 Sampler = Callable[[np.random.Generator, int], Profiles]
 """Draws at least one profile of the given number of parties."""
@@ -46,6 +49,8 @@ class TrainingPlan:
         Softness of level choices, falling linearly.
     clip
         Largest norm of a gradient.
+    checkpoints
+        Copies of the weights that are kept, spread over the last quarter of the steps.
     """
 
     steps: int = 4000
@@ -57,6 +62,7 @@ class TrainingPlan:
     temperature: float = 0.1
     last_temperature: float = 0.01
     clip: float = 1.0
+    checkpoints: int = 4
 
     def __post_init__(self) -> None:
         positive_int("steps", self.steps)
@@ -66,7 +72,14 @@ class TrainingPlan:
         for name in ("learning_rate", "last_learning_rate", "temperature", "last_temperature"):
             positive(name, getattr(self, name))
         positive("clip", self.clip)
+        positive_int("checkpoints", self.checkpoints)
         in_range("rates", self.rates[0], 0.0, self.rates[1], left_open=True)
+
+    def keeps(self, step: int) -> bool:
+        """Return whether a copy of the weights is kept after a step; always after the last."""
+        back = self.steps - 1 - step
+        apart = max(self.steps // (4 * self.checkpoints), 1)
+        return back % apart == 0 and back // apart < self.checkpoints
 
     def at(self, step: int) -> tuple[float, float]:
         """Return learning rate and temperature of a step."""
@@ -92,8 +105,11 @@ def train_menu(
     value_scale: float = 1.0,
     sampler: Sampler = synthetic_sampler,
     progress: Callable[[int, float], None] | None = None,
-) -> MenuNet:
-    """Return a trained network.
+) -> list[dict[str, Float32]]:
+    """Return the weights of a menu at the plan's checkpoints, the last one last.
+
+    Which of them is used is decided by exact clearing of other rounds
+    (:func:`equigrad.market.learned.select_schedule`).
 
     Memory: about 40 bytes x 72 prices x parties of a batch x levels (90 MiB with the defaults).
 
@@ -115,6 +131,7 @@ def train_menu(
         Called after every step with its number and loss.
     """
     net = MenuNet(weights)
+    kept: list[dict[str, Float32]] = []
     optimizer = torch.optim.Adam(net.parameters(), lr=plan.learning_rate)
     for step in range(plan.steps):
         rate, temperature = plan.at(step)
@@ -126,9 +143,11 @@ def train_menu(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), plan.clip)
         optimizer.step()
+        if plan.keeps(step):
+            kept.append({k: v.detach().numpy().copy() for k, v in net.state_dict().items()})
         if progress is not None:
             progress(step, float(loss.detach()))
-    return net
+    return kept
 
 
 def _batch(
@@ -163,5 +182,4 @@ def _loss(
     sold = relaxed_precision(
         quality, costs, allowed, sizes, budget, precision.to(torch.float32), temperature
     )
-    
     return torch.log(optimal_error(sold, sizes)).mean()

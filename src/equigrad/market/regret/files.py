@@ -38,12 +38,13 @@ def regret_to_bytes(mechanism: RegretMechanism, *, dim: int, notes: dict[str, st
         Where it comes from and what was measured; strings only.
     """
     content = {name: getattr(mechanism, name) for name in _FIELDS}
-    text = json.dumps({**content, "dim": dim, "notes": notes}, sort_keys=True)
+    content |= {"format": _FORMAT, "dim": dim, "notes": notes}
+    text = json.dumps(content, sort_keys=True)
     tensors = {
         name: tensor.detach().contiguous().clone()
         for name, tensor in mechanism.net.state_dict().items()
     }
-    return save(tensors, metadata={"format": _FORMAT, "regret": text})
+    return save(tensors, metadata={"equigrad": text})
 
 
 def regret_from_bytes(
@@ -66,10 +67,11 @@ def regret_from_bytes(
     try:
         tensors = load(content)
         head = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + head])["__metadata__"]
-        if metadata["format"] != _FORMAT:
-            raise ValueError(f"the format {metadata['format']!r}")
-        data: dict[str, Any] = json.loads(metadata["regret"])
+        data: dict[str, Any] = json.loads(
+            json.loads(content[8 : 8 + head])["__metadata__"]["equigrad"]
+        )
+        if data["format"] != _FORMAT:
+            raise ValueError(f"the format {data['format']!r}")
         found = RegretMechanism(
             data["variant"],
             data["parties"],
