@@ -58,8 +58,8 @@ def check_rows(book: "BidBook") -> None:
     text = "\n".join(names.tolist())
     if text.count("\n") != max(book.n - 1, 0) or "\x00" in text or (names == "").any():
         raise DataError("Expected parties with names of one line each, got an empty or broken one.")
-    _refuse(book, (book.dcap < 1) | (book.dcap > MOST_UNITS), "dcap in [1, 2^62]", book.dcap)
     _refuse(book, book.d < 1, "a size d >= 1", book.d)
+    _refuse(book, (book.dcap < 1) | (book.dcap > MOST_UNITS), "dcap in [1, 2^62]", book.dcap)
     _refuse(book, book.d > book.dcap, "a size d at most the attested size", book.d)
     _refuse(book, (book.kcap < 0) | (book.kcap > top), f"kcap in [0, {top}]", book.kcap)
     _refuse(book, (book.kbar < 0) | (book.kbar > top), f"kbar in [0, {top}]", book.kbar)
