@@ -11,6 +11,7 @@ from equigrad.market.regret.files import load_reference, regret_from_bytes, regr
 from equigrad.market.regret.mechanism import SMOOTHING, VARIANTS, Outcome, RegretMechanism
 from equigrad.market.regret.networks import ARCHITECTURES
 from equigrad.market.regret.search import SearchPlan, strong_regret
+from equigrad.market.regret.statistics import Measured, measure
 from equigrad.market.regret.training import RegretPlan, Violations, train_regret_net
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SMOOTHING",
     "VARIANTS",
     "Bidders",
+    "Measured",
     "Outcome",
     "RegretMechanism",
     "RegretPlan",
@@ -25,6 +27,7 @@ __all__ = [
     "SearchPlan",
     "Violations",
     "load_reference",
+    "measure",
     "regret_from_bytes",
     "regret_to_bytes",
     "strong_regret",
