@@ -8,7 +8,7 @@ nobody, so a schedule trained on them cannot be steered by a party that will bid
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,11 @@ __all__ = [
     "NSL_KDD_CLASSES",
     "RECORDS",
     "Profiles",
+    "benchmark_profiles",
     "dirichlet_sizes",
     "lognormal_sizes",
     "population",
     "seeded_profiles",
-    "benchmark_profiles",
 ]
 
 Float64 = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ class Profiles:
     @property
     def parties(self) -> int:
         """Bidders of one profile."""
-        return self.sizes.shape[1]
+        return int(self.sizes.shape[1])
 
     def take(self, index: npt.ArrayLike) -> Self:
         """Return the profiles with these places, in this order."""
@@ -81,8 +81,11 @@ class Profiles:
         """Return the same parties in consecutive groups of ``parties``; a rest is left out."""
         positive_int("parties", parties)
         whole = self.sizes.size // parties
-        cut = (a.reshape(-1)[: whole * parties].reshape(whole, parties) for a in self._arrays())
-        return type(self)(*cut)
+
+        def cut(array: Any) -> Any:
+            return array.reshape(-1)[: whole * parties].reshape(whole, parties)
+
+        return type(self)(cut(self.sizes), cut(self.kinds), cut(self.factors), cut(self.caps))
 
     def unit_costs(self, eps: npt.ArrayLike) -> Float64:
         """Return each party's cost per record at each epsilon, ``(profiles, N, levels)``.
@@ -99,18 +102,15 @@ class Profiles:
         shape = np.select(
             [kinds == 0, kinds == 1, kinds == 2], [e**2, 2 * np.sqrt(e), 2 * e], np.expm1(e)
         )
-        return self.factors[..., None] * shape
+        return np.asarray(self.factors[..., None] * shape)
 
     def total_costs(self) -> Float64:
         """Return ``d_i v_i(cap_i)``, ``(profiles, N)``, in currency units."""
-        return self.sizes * self.unit_costs(self.caps[..., None])[..., 0]
+        return np.asarray(self.sizes * self.unit_costs(self.caps[..., None])[..., 0])
 
     def budgets(self, rate: float) -> Float64:
         """Return ``rate * sum_i d_i v_i(cap_i)`` of each profile, ``(profiles,)``."""
-        return positive("rate", rate) * self.total_costs().sum(axis=1)
-
-    def _arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
-        return self.sizes, self.kinds, self.factors, self.caps
+        return np.asarray(positive("rate", rate) * self.total_costs().sum(axis=1))
 
 
 def lognormal_sizes(
@@ -185,8 +185,13 @@ def seeded_profiles(
     """
     generator = np.random.default_rng(seed)
     drawn = [population(generator, classes=classes) for _ in range(positive_int("runs", runs))]
-    stacked = (np.concatenate(arrays) for arrays in zip(*(p._arrays() for p in drawn), strict=True))
-    return Profiles(*stacked).grouped(parties)  # type: ignore[arg-type]
+    together = Profiles(
+        np.concatenate([p.sizes for p in drawn]),
+        np.concatenate([p.kinds for p in drawn]),
+        np.concatenate([p.factors for p in drawn]),
+        np.concatenate([p.caps for p in drawn]),
+    )
+    return together.grouped(parties)
 
 
 def benchmark_profiles(

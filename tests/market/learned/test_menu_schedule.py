@@ -67,7 +67,12 @@ def test_a_file_gives_the_same_schedule_and_the_same_bytes():
     content = schedule.to_bytes()
     again = Schedule.from_bytes(content, schedule.digest)
     assert again.to_bytes() == content
-    assert (again.dim, again.mechanism, again.value_scale, again.bands) == (98, "laplace", 0.5, bands)
+    assert (again.dim, again.mechanism, again.value_scale, again.bands) == (
+        98,
+        "laplace",
+        0.5,
+        bands,
+    )
     names = [str(i) for i in range(10)]
     args = (names, np.arange(10) + 5, 70.0, Ladder())
     np.testing.assert_array_equal(again.quality(*args).rows, schedule.quality(*args).rows)

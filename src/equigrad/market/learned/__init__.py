@@ -1,8 +1,8 @@
 """Learned schedules of the clock: qualities from public facts, trained, chosen and stored.
 
 ``menu`` is what a schedule computes, in NumPy; ``network`` and ``relaxed`` are what is trained, in
-PyTorch (imported by ``training`` only); ``selection`` chooses by exact clearing; ``schedule`` is the
-file; ``bands`` says where the plain clock stays. The auction is
+PyTorch (imported by ``training`` only); ``selection`` chooses by exact clearing; ``schedule`` is
+the file; ``bands`` says where the plain clock stays. The auction is
 :class:`equigrad.market.auctions.LearnedClock`.
 """
 

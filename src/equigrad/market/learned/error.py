@@ -44,6 +44,6 @@ class _OptimalError(torch.autograd.Function):
         return error.to(precision)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         (slope,) = ctx.saved_tensors
         return upstream[:, None] * slope, None

@@ -6,6 +6,7 @@ nondecreasing whatever the weights are. This is the form that is trained; what a
 :mod:`equigrad.market.learned.menu`, the same function in NumPy, which gives integers.
 """
 
+import itertools
 import math
 
 import torch
@@ -54,7 +55,7 @@ class MenuNet(nn.Module):
         super().__init__()
         sizes = (4, width, width, 1)
         weights, biases = [], []
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in itertools.pairwise(sizes):
             weight = torch.zeros(fan_out, fan_in)
             if generator is not None:
                 bound = math.sqrt(3.0 / fan_in) * (0.01 if fan_out == 1 else 1.0)
@@ -66,7 +67,7 @@ class MenuNet(nn.Module):
     @property
     def width(self) -> int:
         """Units of a hidden layer."""
-        return self.biases[0].numel()
+        return int(self.biases[0].numel())
 
     def forward(self, features: Tensor, ladder: Tensor) -> Tensor:
         """Return the quality ``(..., N, K+1)`` of every level: 0 at level 0, nondecreasing.
@@ -87,4 +88,3 @@ class MenuNet(nn.Module):
         log_gain = (hidden @ self.weights[2].T + self.biases[2])[..., 0]
         gain = torch.exp(log_gain.clamp(-LOG_BOUND, LOG_BOUND)) * (ladder[1] - ladder[0])
         return nn.functional.pad(torch.cumsum(gain, dim=-1), (1, 0))
-

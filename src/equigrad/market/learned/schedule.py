@@ -153,7 +153,7 @@ class Schedule:
         }
         text = json.dumps(content, sort_keys=True)
         arrays = {name: array.astype(np.float32) for name, array in self._arrays.items()}
-        # One entry only: safetensors writes several in an order of its own, and the digest would vary.
+        # One entry only: safetensors writes several in any order, and the digest would vary.
         return save(arrays, metadata={"equigrad": text})
 
     @classmethod
@@ -181,8 +181,7 @@ class Schedule:
             arrays = load(content)
             head = int.from_bytes(content[:8], "little")
             data = json.loads(json.loads(content[8 : 8 + head])["__metadata__"]["equigrad"])
-            if data["format"] != _FORMAT:
-                raise ValueError(f"the format {data['format']!r}")
+            _check_format(data["format"])
             return cls(
                 weights=arrays,
                 mechanism=str(data["mechanism"]),
@@ -199,3 +198,8 @@ class Schedule:
                 f"Expected the safetensors file of a learned-clock schedule, got {error}. "
                 "Make one with Schedule.to_bytes()."
             ) from error
+
+
+def _check_format(found: str) -> None:
+    if found != _FORMAT:
+        raise ValueError(f"the format {found!r}")

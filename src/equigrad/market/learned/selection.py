@@ -66,7 +66,7 @@ def books(profiles: Profiles, ladder: Ladder, scale: int = SCALE) -> list[BidBoo
 def cleared_errors(
     auction: Clock, rounds: Sequence[BidBook], budgets: Float64, ladder: Ladder, precision: Float64
 ) -> Float64:
-    """Return ``ERR*/L^2`` of each round after exact clearing, ``(rounds,)``; inf where nobody sells.
+    """Return ``ERR*/L^2`` of each round after exact clearing, ``(rounds,)``; inf if nobody sells.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 ``regret``, ``m-regret`` and ``dm-regret`` are truthful and rational by penalty only: their budget
 holds by construction, everything else about them is measured. Neighbours: ``bidders`` (reports and
-truth as tensors), ``inputs``, ``networks``, ``mechanism``, ``search`` (strong regret), ``training``,
-``statistics``, ``files``.
+truth as tensors), ``inputs``, ``networks``, ``mechanism``, ``search`` (strong regret),
+``training``, ``statistics``, ``files``.
 """
 
 from equigrad.market.regret.bidders import Bidders, Reports

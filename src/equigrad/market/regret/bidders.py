@@ -97,8 +97,13 @@ class Bidders:
 
     def rows(self, index: Tensor | slice) -> "Bidders":
         """Return some rounds."""
-        return Bidders(*(a[index] for a in (self.kinds, self.factors, self.caps, self.sizes)),
-                       self.budget[index])
+        return Bidders(
+            self.kinds[index],
+            self.factors[index],
+            self.caps[index],
+            self.sizes[index],
+            self.budget[index],
+        )
 
     def cost(self, eps: Tensor) -> Tensor:
         """Return the true cost per record at epsilons ``(rounds, N, ...)``, all > 0."""

@@ -70,8 +70,7 @@ def regret_from_bytes(
         data: dict[str, Any] = json.loads(
             json.loads(content[8 : 8 + head])["__metadata__"]["equigrad"]
         )
-        if data["format"] != _FORMAT:
-            raise ValueError(f"the format {data['format']!r}")
+        _check_format(data["format"])
         found = RegretMechanism(
             data["variant"],
             data["parties"],
@@ -82,7 +81,12 @@ def regret_from_bytes(
         found.net.load_state_dict(tensors)
         notes = {str(key): str(value) for key, value in data["notes"].items()}
     except (
-        SafetensorError, KeyError, TypeError, ValueError, RuntimeError, AttributeError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
     ) as error:
         raise CheckpointError(
             f"Expected the safetensors file of a regret net, got {error}. "
@@ -156,3 +160,8 @@ def _fill(mechanism: RegretMechanism, weights: dict[str, Tensor]) -> None:
 def _check_finite(mechanism: RegretMechanism) -> None:
     if not all(torch.isfinite(weight).all() for weight in mechanism.net.parameters()):
         raise CheckpointError("Expected finite weights, got NaN or infinity.")
+
+
+def _check_format(found: str) -> None:
+    if found != _FORMAT:
+        raise ValueError(f"the format {found!r}")

@@ -4,6 +4,7 @@ Both turn features into logits: ``(rounds, N, M + 1)`` for levels, the last one 
 and ``(rounds, N + 1)`` for shares of the budget, the last one "stays with the buyer".
 """
 
+import itertools
 import math
 from typing import Literal, cast
 
@@ -22,7 +23,7 @@ _WIDTH, _ATTENTION_WIDTH, _HEADS, _BLOCKS = 100, 64, 4, 2
 
 def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Linear:
     """Return a layer drawn from ``generator``; zeros, to be loaded, without one."""
-    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, fan_in, fan_out))
+    layer = cast("nn.Linear", nn.utils.skip_init(nn.Linear, fan_in, fan_out))  # type: ignore[no-untyped-call]
     bound = 1 / math.sqrt(fan_in)
     with torch.no_grad():
         for tensor in (layer.weight, layer.bias):
@@ -36,7 +37,7 @@ def _linear(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.
 def _tanh_layers(fan_in: int, fan_out: int, generator: torch.Generator | None) -> nn.Sequential:
     sizes = (fan_in, _WIDTH, _WIDTH, _WIDTH)
     layers: list[nn.Module] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in itertools.pairwise(sizes):
         layers += [_linear(before, after, generator), nn.Tanh()]
     return nn.Sequential(*layers, _linear(_WIDTH, fan_out, generator))
 

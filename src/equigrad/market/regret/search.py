@@ -16,7 +16,14 @@ from equigrad._validate import positive, positive_int
 from equigrad.market.regret.bidders import Bidders, Reports
 from equigrad.market.regret.mechanism import RegretMechanism
 
-__all__ = ["SearchPlan", "best_misreport", "deviations", "strong_regret", "utilities_of"]
+__all__ = [
+    "SearchPlan",
+    "best_misreport",
+    "deviations",
+    "report_at",
+    "strong_regret",
+    "utilities_of",
+]
 
 _TINY = 1e-6
 _FULL = 8.0  # logit of a report at the true cap and size, within 0.04 %
@@ -58,7 +65,7 @@ def deviations(reports: Reports, changed: Reports) -> Reports:
 
     Round ``r * N + i`` is round r with party i's report from ``changed``.
     """
-    rounds, n, levels = reports.values.shape
+    rounds, n, _ = reports.values.shape
     own = torch.eye(n, dtype=torch.bool, device=reports.caps.device)[None]
 
     def mix(old: Tensor, new: Tensor) -> Tensor:
@@ -125,13 +132,13 @@ def best_misreport(
         point = start.clone().requires_grad_()
         optimizer = torch.optim.Adam([point], lr=plan.rate)
         for _ in range(plan.steps):
-            gain = utilities_of(mechanism, bidders, truth, _reports(point, bidders), smooth=True)
+            gain = utilities_of(mechanism, bidders, truth, report_at(point, bidders), smooth=True)
             scale = (bidders.budget[:, None] / bidders.parties).clamp_min(_TINY)
             (point.grad,) = torch.autograd.grad((-gain / scale).sum(), [point])
             optimizer.step()
         with torch.no_grad():
             found = point.detach()
-            gain = utilities_of(mechanism, bidders, truth, _reports(found, bidders), smooth=False)
+            gain = utilities_of(mechanism, bidders, truth, report_at(found, bidders), smooth=False)
             better = gain > best
             best = torch.where(better, gain, best)
             place = torch.where(better[..., None], found, place)
@@ -174,7 +181,7 @@ def _log_space(reports: Reports) -> Tensor:
     return torch.cat([rise, full, full], dim=-1)
 
 
-def _reports(point: Tensor, bidders: Bidders) -> Reports:
+def report_at(point: Tensor, bidders: Bidders) -> Reports:
     """Return the reports at a point: nondecreasing curves, caps and sizes up to the true ones."""
     values = torch.cumsum(torch.exp(point[..., :-2]), dim=-1)
     caps = bidders.caps * torch.sigmoid(point[..., -2]).clamp_min(0.01)

@@ -91,9 +91,7 @@ def measure(
     return measured, errors
 
 
-def _sold_eps(
-    chance: torch.Tensor, eps: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
+def _sold_eps(chance: torch.Tensor, eps: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return the epsilon of the level drawn for each party, 0: none, ``(rounds, N)``."""
     draws = torch.rand(chance.shape[:-1], generator=generator)
     level = (torch.cumsum(chance, -1) <= draws[..., None]).sum(-1)

@@ -15,9 +15,9 @@ from equigrad._validate import in_range, positive, positive_int
 from equigrad.market.ladder import harmonic_levels
 from equigrad.market.learned.error import optimal_error
 from equigrad.market.learned.training import Sampler, synthetic_sampler
-from equigrad.market.regret.bidders import Bidders, Reports
+from equigrad.market.regret.bidders import Bidders
 from equigrad.market.regret.mechanism import Outcome, RegretMechanism
-from equigrad.market.regret.search import SearchPlan, best_misreport, utilities_of
+from equigrad.market.regret.search import SearchPlan, best_misreport, report_at, utilities_of
 
 __all__ = ["RegretPlan", "Violations", "train_regret_net"]
 
@@ -85,6 +85,12 @@ class Violations:
     regret: Tensor
     shortfall: Tensor
     indeterminacy: Tensor
+
+    def detached(self) -> "Violations":
+        """Return the numbers alone, without what led to them."""
+        return Violations(
+            self.regret.detach(), self.shortfall.detach(), self.indeterminacy.detach()
+        )
 
 
 class _Penalty:
@@ -154,7 +160,7 @@ def train_regret_net(
         if step % plan.epoch == plan.epoch - 1:
             for penalty in penalties.values():
                 penalty.rho += penalty.growth
-        if progress is not None and progress(step, found, float(loss.detach())):
+        if progress is not None and progress(step, found.detached(), float(loss.detach())):
             break
 
 
@@ -183,12 +189,10 @@ def _violations(
     mechanism: RegretMechanism, bidders: Bidders, place: Tensor
 ) -> tuple[Violations, Outcome]:
     """Return the violations at the truth, differentiable in the weights, and its outcome."""
-    from equigrad.market.regret.search import _reports
-
     truth = bidders.truth(mechanism.levels)
     outcome = mechanism.outcome(truth, bidders.budget, smooth=True)
     honest = outcome.utilities(bidders, truth)
-    lying = utilities_of(mechanism, bidders, truth, _reports(place, bidders), smooth=True)
+    lying = utilities_of(mechanism, bidders, truth, report_at(place, bidders), smooth=True)
     least = _LEAST_COST * bidders.sizes * bidders.cost(bidders.caps)
     cost = torch.maximum(outcome.costs(bidders, truth), least).detach()
     found = Violations(
@@ -206,9 +210,7 @@ def _indeterminacy(first: Tensor) -> Tensor:
     return (most - (first - 1 / slots).square().sum(-1)).clamp_min(0)
 
 
-def _objective(
-    mechanism: RegretMechanism, bidders: Bidders, outcome: Outcome, dim: int
-) -> Tensor:
+def _objective(mechanism: RegretMechanism, bidders: Bidders, outcome: Outcome, dim: int) -> Tensor:
     """Return what is minimised besides the penalties."""
     eps = bidders.truth(mechanism.levels).eps
     if not mechanism.deterministic:
