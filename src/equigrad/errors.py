@@ -5,12 +5,14 @@ message alone and ends with the error's ``exit_code``; a traceback always means 
 """
 
 __all__ = [
+    "AlignmentError",
     "BudgetExceededError",
     "CheckpointError",
     "ConfigError",
     "DataError",
     "DownloadError",
     "EquigradError",
+    "IdempotencyError",
     "ModelError",
     "NeedsError",
     "NonFiniteScoreError",
@@ -19,7 +21,9 @@ __all__ = [
     "QuorumError",
     "RecordError",
     "RegistryError",
+    "SettlementError",
     "StabilityError",
+    "StoreError",
     "TaintedScoresError",
     "UploadError",
     "VerificationError",
@@ -46,6 +50,10 @@ class RegistryError(ConfigError):
 
 class DataError(EquigradError, ValueError):
     """A data set cannot be read, or does not hold what was declared of it."""
+
+
+class AlignmentError(DataError):
+    """Parties' rows cannot be matched: identifiers repeat or are missing, or too few are common."""
 
 
 class DownloadError(DataError):
@@ -115,3 +123,17 @@ class QuorumError(EquigradError):
     """Too few parties answered, too many rounds in a row; the run stopped and can be resumed."""
 
     exit_code = 1
+
+
+class SettlementError(EquigradError):
+    """The state of a market does not allow a command; nothing was changed."""
+
+    exit_code = 1
+
+
+class IdempotencyError(SettlementError):
+    """A key that belongs to one command came with another; nothing was changed."""
+
+
+class StoreError(SettlementError):
+    """A market's database is missing, locked, damaged, or none of ours."""

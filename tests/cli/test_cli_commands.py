@@ -27,7 +27,7 @@ def test_help_names_the_commands_and_the_exit_codes(equigrad):
 
 @pytest.mark.parametrize(
     "command",
-    [*((name,) for name in COMMANDS[:7]), ("data", "list"), ("data", "describe")],
+    [*((name,) for name in COMMANDS[:7]), ("key",), ("data", "list"), ("data", "describe")],
 )
 def test_every_command_has_help_with_an_example(equigrad, command):
     outcome = equigrad(*command, "--help")
@@ -48,6 +48,17 @@ def test_help_does_not_wait_for_heavy_libraries():
 def test_version(equigrad):
     assert equigrad("--version").out == f"equigrad {__version__}\n"
     assert equigrad("version").out == f"equigrad {__version__}\n"
+
+
+def test_key_makes_a_key_once(equigrad, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = equigrad("key", "new/align.key")
+    assert outcome.code == 0
+    made = (tmp_path / "new" / "align.key").read_text()
+    assert len(bytes.fromhex(made)) == 32
+    assert made.strip() not in outcome.out + outcome.err
+    assert equigrad("key", "new/align.key").code == 2
+    assert (tmp_path / "new" / "align.key").read_text() == made
 
 
 def test_init_writes_a_run_file_that_works(equigrad, tmp_path, monkeypatch):

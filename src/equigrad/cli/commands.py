@@ -15,6 +15,7 @@ from equigrad.cli.audit import audit
 from equigrad.cli.compare import compare
 from equigrad.cli.data import data_app
 from equigrad.cli.init import init
+from equigrad.cli.key import key
 from equigrad.cli.output import say
 from equigrad.cli.report import report
 from equigrad.cli.resume import resume
@@ -60,6 +61,7 @@ for _name, _command in (
     ("train", train),
     ("score", score),
     ("audit", audit),
+    ("key", key),
 ):
     app.command(_name)(_command)
 app.add_typer(data_app, name="data")

@@ -4,6 +4,7 @@
 """
 
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 from equigrad.data.tables import read_csv
 from equigrad.errors import DataError
 
-__all__ = ["PARTY_OF_FILE", "SUFFIXES", "RawRecords", "read"]
+__all__ = ["PARTY_OF_FILE", "SUFFIXES", "RawRecords", "read", "read_file"]
 
 #: The column that holds the file's stem where a folder with one file per party was read.
 PARTY_OF_FILE = "party (file name)"
@@ -56,7 +57,7 @@ def read(path: Path) -> RawRecords:
         return _read_folder(path)
     if not path.is_file():
         raise DataError(f"Expected a data file or folder at {path}, got nothing. Check the path.")
-    return _read_file(path)
+    return read_file(path)
 
 
 def _read_folder(folder: Path) -> RawRecords:
@@ -73,7 +74,7 @@ def _read_folder(folder: Path) -> RawRecords:
             f"Expected one file per party in {folder}, got several named {', '.join(twice)}. "
             "Rename or remove one."
         )
-    parts = [_read_file(file) for file in files]
+    parts = [read_file(file) for file in files]
     for file, part in zip(files[1:], parts[1:], strict=True):
         _same_columns(files[0], parts[0], file, part)
     frames = [part.frame.assign(**{PARTY_OF_FILE: s}) for part, s in zip(parts, stems, strict=True)]
@@ -105,14 +106,15 @@ def _suffix(path: Path) -> str:
     return next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
 
 
-def _read_file(path: Path) -> RawRecords:
+def read_file(path: Path, *, text: Collection[str] = ()) -> RawRecords:
+    """Read one file; see :func:`read`. Columns in ``text`` of a CSV file stay as they are spelt."""
     suffix = _suffix(path)
     if suffix == ".npz":
         records = _read_npz(path)
     elif suffix == ".parquet":
         records = RawRecords(_read_parquet(path))
     elif suffix:
-        records = RawRecords(read_csv(path))
+        records = RawRecords(read_csv(path, text=text))
     else:
         raise DataError(
             f"Expected a file ending in {', '.join(SUFFIXES)}, got {path}. Convert it first."

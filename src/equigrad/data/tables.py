@@ -1,5 +1,6 @@
 """Named tables read from files, each described by its columns."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +19,10 @@ from equigrad.errors import ConfigError, DataError
 __all__ = ["TableSet", "read_csv"]
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path, *, text: Collection[str] = ()) -> pd.DataFrame:
     """Return a CSV file (``.gz`` or plain) as a frame; only an empty cell counts as missing.
+
+    Columns named in ``text`` are read as they are spelt: ``007`` stays.
 
     Raises
     ------
@@ -27,7 +30,13 @@ def read_csv(path: Path) -> pd.DataFrame:
         If the file cannot be read as UTF-8 CSV with a header row.
     """
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+        return pd.read_csv(
+            path,
+            keep_default_na=False,
+            na_values=[""],
+            low_memory=False,
+            dtype=dict.fromkeys(text, str),
+        )
     except (OSError, EOFError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(
             f"Expected a UTF-8 CSV file with a header row at {path}, got: {error}. "

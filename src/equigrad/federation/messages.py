@@ -10,11 +10,12 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from safetensors.torch import load, save
 
+from equigrad.errors import RegistryError
 from equigrad.reward import Sparse, decode
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "TrainReply",
     "TrainRequest",
     "from_bytes",
+    "register",
     "to_bytes",
 ]
 
@@ -98,9 +100,13 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """Root of all messages: a round and (in replies) the party that speaks."""
+    """Root of all messages: a round and (in replies) the party that speaks.
+
+    ``payload`` names the field of a reply that holds the party's answer, if it has one.
+    """
 
     kind: ClassVar[str] = ""
+    payload: ClassVar[str] = ""
     round: int
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -140,6 +146,7 @@ class TrainReply(Message):
     """
 
     kind: ClassVar[str] = "trained"
+    payload: ClassVar[str] = "upload"
     party: str
     upload: torch.Tensor
     records: int
@@ -239,21 +246,38 @@ class Failure:
     detail: str = ""
 
 
-_KINDS: dict[str, type[Message]] = {
-    cls.kind: cls
-    for cls in (
-        TrainRequest,
-        TrainReply,
-        NormRequest,
-        NormReply,
-        ModelRequest,
-        ModelReply,
-        StandaloneRequest,
-        StandaloneReply,
-        FinishRequest,
-        FinishReply,
-    )
-}
+_KINDS: dict[str, type[Message]] = {}
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def register(cls: type[AnyMessage]) -> type[AnyMessage]:
+    """Let the wire form carry messages of this class; a second class of one kind is refused.
+
+    Raises
+    ------
+    RegistryError
+        If the kind is empty or taken.
+    """
+    if not cls.kind or cls.kind in _KINDS:
+        raise RegistryError(f"Expected a kind of message of its own, got {cls.kind!r}.")
+    _KINDS[cls.kind] = cls
+    return cls
+
+
+for _class in (
+    TrainRequest,
+    TrainReply,
+    NormRequest,
+    NormReply,
+    ModelRequest,
+    ModelReply,
+    StandaloneRequest,
+    StandaloneReply,
+    FinishRequest,
+    FinishReply,
+):
+    register(_class)
 
 
 def _flatten(message: Message) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,8 +13,12 @@ from equigrad.errors import ConfigError, DataError
 from equigrad.federation.config.presets import CgsvSettings
 from equigrad.federation.config.schema import ModelConfig, TrainingConfig
 from equigrad.federation.party.behaviours import make_behaviour
+from equigrad.federation.party.state import PartyState
 from equigrad.federation.private.plan import PrivacyPlan
 from equigrad.models import ModelInput
+
+if TYPE_CHECKING:
+    from equigrad.federation.party.agent import PartyAgent
 
 __all__ = ["PartySpec", "Records", "model_input"]
 
@@ -129,6 +133,16 @@ class PartySpec:
     def classes(self) -> int:
         """How many classes there are; 0 for regression."""
         return self.model_input.outputs if self.model_input.task == "classification" else 0
+
+    def make_agent(self) -> "PartyAgent":
+        """Return the party, ready to be asked."""
+        from equigrad.federation.party.agent import PartyAgent
+
+        return PartyAgent(self)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor]) -> PartyState:
+        """Return the state that :meth:`PartyState.to_tensors` wrote."""
+        return PartyState.from_tensors(tensors)
 
     def check(self, settings: CgsvSettings) -> None:
         """Refuse, before a run starts, what would make the party fail or leak in it.

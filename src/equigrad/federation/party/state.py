@@ -46,6 +46,10 @@ class PartyState:
     optimizer: Mapping[str, torch.Tensor] = field(default_factory=dict)
     private: Mapping[str, Any] = field(default_factory=dict)
 
+    def model(self) -> torch.Tensor:
+        """Return the party's flat model ``(D,)``."""
+        return self.weights
+
     def to_tensors(self) -> dict[str, torch.Tensor]:
         """Return the state as named tensors; :meth:`from_tensors` gives it back exactly.
 

@@ -8,12 +8,12 @@ alone, never on time or order, so a resumed run meets the same ones.
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
 from equigrad._validate import choice
-from equigrad.federation.messages import Message, TrainReply
+from equigrad.federation.messages import Message
 
 __all__ = ["Fault", "FaultKind", "FaultPlan", "PlannedFaultError"]
 
@@ -40,7 +40,7 @@ class Fault:
 
 
 class FaultPlan:
-    """Faults by party and round; applies to replies of training requests."""
+    """Faults by party and round; spoilt are replies that have a payload."""
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self._faults = {(f.party, f.round): f for f in faults}
@@ -56,22 +56,28 @@ class FaultPlan:
     def after(self, party: str, reply: Message) -> Message | None:
         """Return the reply as it arrives: whole, spoilt, or None if it is lost."""
         fault = self._faults.get((party, reply.round))
-        if fault is None or not isinstance(reply, TrainReply):
+        if fault is None or not reply.payload:
             return reply
+        sent: torch.Tensor = getattr(reply, reply.payload)
         match fault.kind:
             case "drop":
                 return None
             case "nan" | "inf":
-                spoilt = reply.upload.clone()
-                spoilt[0] = float(fault.kind)
-                return replace(reply, upload=spoilt)
+                spoilt = sent.clone()
+                spoilt.view(-1)[0] = float(fault.kind)
+                return _with(reply, spoilt)
             case "wrong-shape":
-                return replace(reply, upload=reply.upload[:-1])
+                return _with(reply, sent[:-1])
             case "wrong-dtype":
-                return replace(reply, upload=reply.upload.to(torch.int64))
+                return _with(reply, sent.to(torch.int64))
             case "oversized":
-                return replace(reply, upload=reply.upload.repeat(8))
+                return _with(reply, sent.repeat(*(8, *(1,) * (sent.ndim - 1))))
             case "stale-round":
                 return replace(reply, round=reply.round - 1)
             case _:
                 return reply
+
+
+def _with(reply: Message, payload: torch.Tensor) -> Message:
+    change: dict[str, Any] = {reply.payload: payload}
+    return replace(reply, **change)

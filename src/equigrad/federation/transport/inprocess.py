@@ -34,30 +34,34 @@ from safetensors.torch import load, load_file, save, save_file
 from equigrad._validate import choice, positive, positive_int
 from equigrad.errors import BudgetExceededError, RecordError
 from equigrad.federation.messages import Failure, Message, from_bytes, to_bytes
-from equigrad.federation.party import PartyAgent, PartySpec, PartyState
+from equigrad.federation.transport.agents import Agent, AgentSpec, AgentState
 from equigrad.federation.transport.base import Transport
 from equigrad.federation.transport.faults import FaultPlan
 
 __all__ = ["InProcessTransport"]
 
-Outcome = tuple[PartyState, Message | None]
+Outcome = tuple[AgentState, Message | None]
 
 
 class _Workshop:
     """Agents of one worker process, built when first asked for and kept."""
 
-    def __init__(self, specs: Sequence[PartySpec], faults: FaultPlan) -> None:
+    def __init__(self, specs: Sequence[AgentSpec], faults: FaultPlan) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._faults = faults
-        self._agents: dict[str, PartyAgent] = {}
+        self._agents: dict[str, Agent] = {}
         self._locks = {name: threading.Lock() for name in self._specs}
 
-    def _agent(self, party: str) -> PartyAgent:
+    def _agent(self, party: str) -> Agent:
         if party not in self._agents:
-            self._agents[party] = PartyAgent(self._specs[party])
+            self._agents[party] = self._specs[party].make_agent()
         return self._agents[party]
 
-    def ask(self, party: str, state: PartyState | None, request: Message) -> Outcome:
+    def restore(self, party: str, tensors: Mapping[str, torch.Tensor]) -> AgentState:
+        """Return the state that a party's tensors hold."""
+        return self._specs[party].restore(tensors)
+
+    def ask(self, party: str, state: AgentState | None, request: Message) -> Outcome:
         """Return the party's next state and its reply (None: the reply is lost)."""
         with self._locks[party]:  # a late party may still be at its last request
             agent = self._agent(party)
@@ -70,7 +74,7 @@ _ACCOUNTANTS = "absl"  # the logger of dp-accounting
 _workshop: _Workshop | None = None  # one for each worker process of a process pool
 
 
-def _open_process(specs: Sequence[PartySpec], faults: FaultPlan, accountants: int) -> None:
+def _open_process(specs: Sequence[AgentSpec], faults: FaultPlan, accountants: int) -> None:
     global _workshop
     torch.set_num_threads(1)
     logging.getLogger(_ACCOUNTANTS).setLevel(accountants)  # as loud as in the first process
@@ -80,7 +84,7 @@ def _open_process(specs: Sequence[PartySpec], faults: FaultPlan, accountants: in
 def _ask_in_process(party: str, state: bytes | None, request: bytes) -> tuple[bytes, bytes | None]:
     if _workshop is None:  # the pool's initialiser has run
         raise RuntimeError("worker process without parties")
-    old = None if state is None else PartyState.from_tensors(load(state))
+    old = None if state is None else _workshop.restore(party, load(state))
     new, reply = _workshop.ask(party, old, from_bytes(request))
     return save(new.to_tensors()), None if reply is None else to_bytes(reply)
 
@@ -91,7 +95,7 @@ class InProcessTransport(Transport):
     Parameters
     ----------
     specs
-        What each party is made of; names are unique.
+        What each party is made of (see :class:`AgentSpec`); names are unique.
     pool
         ``"thread"`` (starts at once, parties share memory) or ``"process"`` (true parallelism for
         Python-bound work; a program that opens one needs the ``if __name__ == "__main__"`` guard).
@@ -103,7 +107,7 @@ class InProcessTransport(Transport):
 
     def __init__(
         self,
-        specs: Sequence[PartySpec],
+        specs: Sequence[AgentSpec],
         *,
         pool: Literal["thread", "process"] = "thread",
         workers: int = 1,
@@ -112,7 +116,8 @@ class InProcessTransport(Transport):
         choice("pool", pool, ("thread", "process"))
         self._workers = positive_int("workers", workers)
         self._names = tuple(spec.name for spec in specs)
-        self._states: dict[str, PartyState] = {}
+        self._specs = {spec.name: spec for spec in specs}
+        self._states: dict[str, AgentState] = {}
         self._threads = torch.get_num_threads()
         plan = faults or FaultPlan()
         self._local = _Workshop(specs, plan) if pool == "thread" else None
@@ -186,7 +191,7 @@ class InProcessTransport(Transport):
             return party, Failure(party, "raised", f"{type(error).__name__}: {error}")
         state, reply = future.result()
         if isinstance(state, bytes):
-            state = PartyState.from_tensors(load(state))
+            state = self._specs[party].restore(load(state))
         if isinstance(reply, bytes):
             reply = from_bytes(reply)
         if reply is None:
@@ -213,11 +218,12 @@ class InProcessTransport(Transport):
         for key, tensor in load_file(path).items():
             number, _, name = key.partition("/")
             by_party.setdefault(self._names[int(number)], {})[name] = tensor
-        self._states = {p: PartyState.from_tensors(t) for p, t in by_party.items()}
+        self._states = {p: self._specs[p].restore(t) for p, t in by_party.items()}
 
     def models(self) -> dict[str, torch.Tensor]:
         """Return every party's flat model, as far as the party was ever asked."""
-        return {p: self._states[p].weights for p in self._names if p in self._states}
+        found = {p: self._states[p].model() for p in self._names if p in self._states}
+        return {p: model for p, model in found.items() if model is not None}
 
     def close(self) -> None:
         """Stop the workers; a thread still at a late request ends with that request."""
