@@ -19,7 +19,7 @@ from equigrad.market.book import BidBook
 from equigrad.market.terms import Terms
 
 if TYPE_CHECKING:
-    from equigrad.market.regret import RegretMechanism, Reports
+    from equigrad.market.regret import RegretMechanism
 
 __all__ = ["DMRegretNet", "MRegretNet", "RegretNet"]
 
@@ -61,24 +61,17 @@ class _RegretAuction(Auction):
 
     def allot(self, book: BidBook, terms: Terms, public_seed: bytes | None) -> Allotment:
         """See the base class; another number of parties than the network's is refused."""
-        import torch  # the clocks need no PyTorch, so neither does importing this room
-
         m = self.mechanism
         if book.n != m.parties:
             raise DataError(
                 f"Expected {m.parties} bids, for which the network was trained, got {book.n}. "
                 "Train one for this market, or use the clock."
             )
-        with torch.no_grad():
-            budget = torch.tensor([terms.budget / terms.scale], dtype=torch.float32)
-            found = m.outcome(_reports(book, terms, m.levels), budget)
-            chance = found.chance[0].double().numpy()
-            shares = (found.payments[0].double() / budget.double()).numpy()
-        if m.mode == "right":  # there, payments are expected ones: conditional on a sale here
-            shares = shares / np.maximum(chance.sum(axis=1), 1e-300)
+        values, caps = _asked(book, terms, m.levels)
+        chance, shares = m.decide(values, caps, book.d, terms.budget / terms.scale)
         picked = _picked(chance, public_seed)
-        levels = picked * np.minimum(book.kcap, book.kbar)
-        payments = _payments(np.minimum(shares, 1.0), terms.budget)
+        levels = picked * book.limit
+        payments = _payments(shares, terms.budget)
         payments[levels == 0] = 0  # paid on delivery: who sells nothing delivers nothing
         return Allotment(levels, payments, parts=m.levels)
 
@@ -118,21 +111,14 @@ class DMRegretNet(_RegretAuction):
     name: ClassVar[str] = "dm-regret"
 
 
-def _reports(book: BidBook, terms: Terms, levels: int) -> "Reports":
-    """Return the bids as reports: tables between levels of the ladder are linear."""
-    import torch
-
-    from equigrad.market.regret.bidders import Reports
-
-    limit = np.minimum(book.kcap, book.kbar)
+def _asked(book: BidBook, terms: Terms, levels: int) -> tuple[Float64, Float64]:
+    """Return prices per record at ``k cap / M`` and caps; tables are linear between levels."""
+    limit = book.limit
     place = limit[:, None] * np.arange(1, levels + 1) / levels
     low = np.floor(place).astype(np.int64)
     high = np.minimum(low + 1, book.steps)
     below, above = (np.take_along_axis(book.u, at, axis=1) / terms.scale for at in (low, high))
-    values = below + (place - low) * (above - below)
-    caps = terms.ladder.eps(limit)
-    arrays = (values, caps, book.d)
-    return Reports(*(torch.as_tensor(np.asarray(a, dtype=np.float32))[None] for a in arrays))
+    return below + (place - low) * (above - below), terms.ladder.eps(limit)
 
 
 def _picked(chance: Float64, public_seed: bytes | None) -> Int64:

@@ -7,6 +7,8 @@ them. Budget feasibility is by construction; truth and rationality are trained f
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,8 @@ __all__ = ["SMOOTHING", "VARIANTS", "Outcome", "RegretMechanism", "Variant"]
 
 Variant = Literal["regret", "m-regret", "dm-regret"]
 VARIANTS: tuple[Variant, ...] = ("regret", "m-regret", "dm-regret")
+
+Float64 = npt.NDArray[np.float64]
 
 SMOOTHING = 0.125
 """Temperature of ``dm-regret``'s second softmax in training."""
@@ -138,6 +142,37 @@ class RegretMechanism:
         if self.mode == "right":
             payments = payments * chance.sum(-1)
         return Outcome(chance, first, payments)
+
+    def decide(
+        self, values: npt.ArrayLike, caps: npt.ArrayLike, sizes: npt.ArrayLike, budget: float
+    ) -> tuple[Float64, Float64]:
+        """Return one round's chances and what a sale is paid, in NumPy.
+
+        Parameters
+        ----------
+        values
+            ``(N, M)``, currency per record at ``k cap / M``.
+        caps, sizes
+            ``(N,)``.
+        budget
+            Currency units.
+
+        Returns
+        -------
+        chance
+            ``(N, M)``, probabilities of selling each level.
+        share
+            ``(N,)``, of the budget, paid to a party if it sells; they sum to at most 1.
+        """
+        arrays = (np.asarray(array, dtype=np.float32)[None] for array in (values, caps, sizes))
+        reports = Reports(*(torch.as_tensor(array) for array in arrays))
+        money = torch.tensor([budget], dtype=torch.float32)
+        with torch.no_grad():
+            levels, shares = self.net(*features(reports, money, self.mode))
+            first = torch.softmax(levels, dim=-1)
+            chance = self._second(first, smooth=False) if self.deterministic else first[..., :-1]
+            paid = torch.softmax(shares.double(), dim=-1)[:, :-1]
+        return chance[0].double().numpy(), paid[0].numpy()
 
     def _second(self, first: Tensor, smooth: bool) -> Tensor:
         """Return what ``dm-regret`` sells: softly in training, the likeliest level in use."""
