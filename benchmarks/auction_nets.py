@@ -68,8 +68,8 @@ def main() -> None:
 
     def progress(step, found, loss):
         seen.append((loss, float(found.regret.mean()), float(found.shortfall.mean())))
-        if step % 100 == 99:
-            mean = np.mean(seen[-100:], axis=0)
+        if step % 50 == 49:
+            mean = np.mean(seen[-50:], axis=0)
             print(
                 f"{step + 1:6d} loss {mean[0]:.3f} regret/cost {mean[1]:.3f} "
                 f"shortfall/cost {mean[2]:.3f} {time.perf_counter() - start:.0f} s",

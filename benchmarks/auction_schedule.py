@@ -1,6 +1,7 @@
 """Train a schedule for ``learned-clock``, choose its checkpoint by exact clearing, write the file.
 
     python benchmarks/auction_schedule.py --dim 1 --out laplace-1.safetensors
+    python benchmarks/auction_schedule.py --dim 98 --steps 1600 --out laplace-98.safetensors
 
 Training profiles, validation profiles and the benchmark's test profiles come from different seeds.
 The schedule that ships with the package was made by the command above.
@@ -26,8 +27,9 @@ VALIDATION_SEED = 77
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dim", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--checkpoints", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=20260)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -41,7 +43,7 @@ def main() -> None:
             print(f"{step + 1:6d} loss {np.mean(losses[-200:]):.4f}", flush=True)
 
     candidates = train_menu(
-        TrainingPlan(steps=args.steps),
+        TrainingPlan(steps=args.steps, checkpoints=args.checkpoints),
         torch.as_tensor(precision),
         ladder,
         generator=np.random.default_rng(args.seed),
