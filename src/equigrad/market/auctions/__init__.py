@@ -8,14 +8,20 @@ from equigrad.market.auctions.base import AUCTIONS, Auction
 from equigrad.market.auctions.clock import Clock
 from equigrad.market.auctions.fair_query import FairQuery
 from equigrad.market.auctions.grid import default_grid
+from equigrad.market.auctions.learned_clock import LearnedClock
 from equigrad.market.auctions.real import all_in_real, clear_real, fair_query_real
+from equigrad.market.auctions.regret_net import DMRegretNet, MRegretNet, RegretNet
 
 __all__ = [
     "AUCTIONS",
     "AllIn",
     "Auction",
     "Clock",
+    "DMRegretNet",
     "FairQuery",
+    "LearnedClock",
+    "MRegretNet",
+    "RegretNet",
     "all_in_real",
     "clear_real",
     "default_grid",
