@@ -11,7 +11,9 @@ Families: :class:`Loss`, :class:`Weigher`, :class:`Learner` and, for label priva
 from equigrad.assistance.contributions import (
     Contributions,
     coalition_values,
+    coalitions,
     contributions_of,
+    shapley_of,
     shapley_values,
 )
 from equigrad.assistance.estimators import Answer, GALClassifier, GALRegressor, PartyBlocks
@@ -45,7 +47,7 @@ from equigrad.assistance.sponsor import Sponsor
 from equigrad.assistance.state import TrainingState
 from equigrad.assistance.track import Round
 from equigrad.assistance.training import Pass, Training, train
-from equigrad.assistance.valuing import value_parties
+from equigrad.assistance.valuing import value_coalitions, value_parties
 from equigrad.assistance.warn import AssistanceWarning
 from equigrad.assistance.weights import (
     WEIGHERS,
@@ -92,6 +94,7 @@ __all__ = [
     "Weigher",
     "all_rows",
     "coalition_values",
+    "coalitions",
     "contributions_of",
     "label_epsilon",
     "make_learner",
@@ -101,9 +104,11 @@ __all__ = [
     "pure_label_epsilon",
     "reference_linear",
     "reference_step",
+    "shapley_of",
     "shapley_values",
     "simplex_quadratic",
     "split_rows",
     "train",
+    "value_coalitions",
     "value_parties",
 ]

@@ -14,7 +14,14 @@ from equigrad.assistance.arrays import Bool, Float64, mean_of_rows
 from equigrad.assistance.losses import Loss, Squared
 from equigrad.assistance.track import Round
 
-__all__ = ["Contributions", "coalition_values", "contributions_of", "shapley_values"]
+__all__ = [
+    "Contributions",
+    "coalition_values",
+    "coalitions",
+    "contributions_of",
+    "shapley_of",
+    "shapley_values",
+]
 
 _MOST_EXACT: Final = 12
 
@@ -139,10 +146,23 @@ def _enumerated(
     loss: Loss, target: Float64, start: Float64, parts: Float64, weight: Float64 | None
 ) -> Float64:
     """Return Shapley values from all coalitions."""
-    size = len(parts)
-    codes = np.arange(2**size)
-    members = (codes[:, None] >> np.arange(size) & 1).astype(np.bool_)
-    values = coalition_values(loss, target, start, parts, members, weight)
+    members = coalitions(len(parts))
+    return shapley_of(coalition_values(loss, target, start, parts, members, weight))
+
+
+def coalitions(n_parties: int) -> Bool:
+    """Return all coalitions ``(2^M, M)``: party m is in those whose number has bit m."""
+    codes = np.arange(2**n_parties)
+    return (codes[:, None] >> np.arange(n_parties) & 1).astype(np.bool_)
+
+
+def shapley_of(values: Float64) -> Float64:
+    """Return Shapley values ``(M,)`` of a game given by all its ``(2^M,)`` coalition values.
+
+    They come in the order of :func:`coalitions`.
+    """
+    size = len(values).bit_length() - 1
+    codes, members = np.arange(2**size), coalitions(size)
     counts = members.sum(axis=1)
     share = np.array(
         [factorial(k) * factorial(max(size - k - 1, 0)) / factorial(size) for k in range(size + 1)]

@@ -108,6 +108,7 @@ def train(
     key: NoiseKey | None = None,
     on_round: OnRound | None = None,
     state: TrainingState | None = None,
+    resumed: bool = False,
 ) -> Training:
     """Train and return the model.
 
@@ -132,6 +133,8 @@ def train(
     state
         Go on from here, with the same arguments: to the same model, bit for bit (under label
         privacy, if a secret key is not kept, with other noise in the rounds to come).
+    resumed
+        The same training goes on with the same key, even where it had no state yet.
 
     Raises
     ------
@@ -158,7 +161,9 @@ def train(
             fraction=settings.validation_fraction,
             generator=np.random.default_rng(split_seed(run_seed)),
         )
-        sponsor, reason = _pass(parties, target, rows, settings, weight, key, on_round, meta, state)
+        sponsor, reason = _pass(
+            parties, target, rows, settings, weight, key, on_round, meta, state, resumed=resumed
+        )
         warn_of_memorising(sponsor.memorising, parties.names)
         validation = [float(losses.mean()) for losses in sponsor.stop_losses]
         if not _refits(sponsor, settings):
@@ -184,12 +189,14 @@ def _pass(
     meta: dict[str, Any],
     state: TrainingState | None,
     most: int | None = None,
+    *,
+    resumed: bool = False,
 ) -> tuple[Sponsor, str]:
     """Run one pass, and return its sponsor and why it ended."""
     privacy = None
     if settings.privacy is not None:
         noise = key or NoiseKey.secret()
-        noise.claim(again=state is not None)
+        noise.claim(again=resumed or state is not None)
         loss = make_loss(settings.loss)
         privacy = settings.privacy.bind(loss, target.shape[1], settings.n_rounds, noise)
     sponsor = Sponsor(

@@ -140,11 +140,11 @@ def _option(key: str, value: object) -> list[str]:
 def _config(source: str, options: Sequence[str], *, divided: bool) -> "RunConfig":
     """Return the configuration of a run on ``source``; undivided data are one party's."""
     from equigrad.data import SETS
-    from equigrad.federation.config.loader import load_config, parse_config
+    from equigrad.federation.config.loader import horizontal, load_config, parse_config
 
     path = Path(source)
     if path.suffix == ".toml":
-        return load_config(path, options)
+        return horizontal(load_config(path, options))
     if path.exists():
         data = f"path = {json.dumps(str(path.absolute()))}"
         given = {option.partition("=")[0].strip() for option in options}
@@ -155,7 +155,8 @@ def _config(source: str, options: Sequence[str], *, divided: bool) -> "RunConfig
             )
         rule = "files" if path.is_dir() else "column" if "data.party_column" in given else None
         if rule is not None and not divided:
-            return parse_config(f'data.{data}\npartition.rule = "{rule}"', source, options)
+            text = f'data.{data}\npartition.rule = "{rule}"'
+            return horizontal(parse_config(text, source, options))
     elif path.suffix or len(path.parts) > 1:
         raise ConfigError(
             f"Expected a data set by name, a run file or a data file, got no file {source}. "
@@ -165,7 +166,7 @@ def _config(source: str, options: Sequence[str], *, divided: bool) -> "RunConfig
         SETS[source]  # an unknown name is refused here, with the nearest one
         data = f"name = {json.dumps(source)}"
     text = f"data.{data}\n" + ("" if divided else "partition.parties = 1\n")
-    return parse_config(text, source, options)
+    return horizontal(parse_config(text, source, options))
 
 
 def _columns(dealt: "Dealt") -> tuple[str, ...]:

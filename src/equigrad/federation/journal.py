@@ -9,14 +9,16 @@ from typing import Any, Self
 
 import torch
 
+from equigrad.errors import RecordError
 from equigrad.federation.memory import Memory
 from equigrad.federation.methods.base import Method, MethodState
-from equigrad.federation.record.chain import RecordWriter
+from equigrad.federation.record.canonical import sha256_json
+from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, iter_record
 from equigrad.federation.record.checkpoint import Checkpoint, save_checkpoint
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.transport.base import Transport
 
-__all__ = ["Journal", "recall"]
+__all__ = ["Journal", "recall", "refuse_other_start"]
 
 
 class Journal:
@@ -35,6 +37,16 @@ class Journal:
         self._writer = writer
         self._mark = time.perf_counter()
 
+    @classmethod
+    def open(cls, folder: RunFolder, checkpoint: Checkpoint | None) -> Self:
+        """Go on with a folder's record where its checkpoint was made, or begin it."""
+        if checkpoint is not None:
+            length, head = checkpoint.record_length, checkpoint.record_head
+            return cls(folder, RecordWriter.resume(folder.record, length, head))
+        if folder.record.exists():  # died before anything had settled
+            return cls(folder, RecordWriter.resume(folder.record, 0, ZERO_HASH))
+        return cls(folder, RecordWriter(folder.record))
+
     @property
     def head(self) -> str:
         """Hash of the record's last line."""
@@ -48,9 +60,27 @@ class Journal:
         self._mark = now
         self.folder.add_timing(entry)
 
+    def keep(
+        self,
+        round_: int,
+        facts: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        transport: Transport,
+    ) -> None:
+        """Make a state the one that a resumed run goes on from; ``round_`` has settled."""
+        self._writer.sync()
+        save_checkpoint(
+            self.folder,
+            round=round_,
+            record_length=self._writer.length,
+            record_head=self._writer.head,
+            facts=facts,
+            arrays=arrays,
+            writer=transport.save,
+        )
+
     def checkpoint(self, memory: Memory, method: Method, transport: Transport) -> None:
         """Make the present state the one that a resumed run goes on from."""
-        self._writer.sync()
         state = method.save()
         facts = {
             "next_round": memory.next_round,
@@ -64,15 +94,7 @@ class Journal:
         }
         arrays: dict[str, Any] = {f"method.{k}": v for k, v in state.arrays.items()}
         arrays |= {f"start.{party}": model for party, (_, model) in memory.starts.items()}
-        save_checkpoint(
-            self.folder,
-            round=memory.next_round - 1,
-            record_length=self._writer.length,
-            record_head=self._writer.head,
-            facts=facts,
-            arrays=arrays,
-            writer=transport.save,
-        )
+        self.keep(memory.next_round - 1, facts, arrays, transport)
 
     def sync(self) -> None:
         """Wait until every line is on the disk."""
@@ -111,3 +133,25 @@ def recall(checkpoint: Checkpoint, memory: Memory, method: Method, transport: Tr
     }
     method.load(MethodState(facts["method"], arrays))
     transport.load(checkpoint.parties)
+
+
+def refuse_other_start(place: RunFolder, start: Mapping[str, Any]) -> None:
+    """Refuse to go on where data or program would lead to another run than the one begun.
+
+    Raises
+    ------
+    RecordError
+        If the record's first line is not ``start``; it names what differs.
+    """
+    began = next(iter_record(place.record)).body
+    if sha256_json(began) == sha256_json(start):
+        return
+    changed = sorted(
+        key
+        for key in began.keys() | start.keys()
+        if sha256_json(began.get(key)) != sha256_json(start.get(key))
+    )
+    raise RecordError(
+        f"Expected the data and the program with which the run in {place.path} began, got others "
+        f"({', '.join(changed)} differ). Restore them, or start a new run."
+    )

@@ -5,15 +5,15 @@ bit, however often the process died in between.
 """
 
 from pathlib import Path
+from typing import cast
 
 from safetensors.torch import save
 
-from equigrad.errors import RecordError
-from equigrad.federation.config.loader import restore_config
+from equigrad.federation.config.loader import AnyConfig, restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.coordinator import Coordinator
 from equigrad.federation.gathering import finite
-from equigrad.federation.journal import Journal, recall
+from equigrad.federation.journal import Journal, recall, refuse_other_start
 from equigrad.federation.memory import Memory
 from equigrad.federation.messages import FinishReply
 from equigrad.federation.methods import METHODS
@@ -21,24 +21,30 @@ from equigrad.federation.methods.base import Method
 from equigrad.federation.private.account import end_accounts, with_accounts
 from equigrad.federation.private.spending import spent_by_party
 from equigrad.federation.progress import ProgressListener, Silent
-from equigrad.federation.record.canonical import sha256_file, sha256_json
-from equigrad.federation.record.chain import ZERO_HASH, RecordWriter, iter_record
+from equigrad.federation.record.canonical import sha256_file
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.report import write_report
 from equigrad.federation.setup import COORDINATOR, Setup, prepare
 from equigrad.federation.transport import FaultPlan, InProcessTransport
+from equigrad.federation.vertical.config.schema import VerticalConfig
+from equigrad.federation.vertical.progress import VerticalListener
+from equigrad.federation.vertical.run import play, play_on
 
 __all__ = ["resume", "run"]
 
 
+Listener = ProgressListener | VerticalListener
+"""Who is told: of the form that the kind of run has."""
+
+
 def run(
-    config: RunConfig,
+    config: AnyConfig,
     folder: Path | str,
     *,
     source: str = "",
-    progress: ProgressListener | None = None,
+    progress: Listener | None = None,
     faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
@@ -67,17 +73,27 @@ def run(
         ``RecordError`` if the folder cannot be written; ``QuorumError`` if too few parties
         answered too often (the run can be resumed).
     """
+    if isinstance(config, VerticalConfig):
+        return play(
+            config,
+            folder,
+            source=source,
+            progress=cast("VerticalListener | None", progress),
+            faults=faults,
+            report=report,
+        )
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
     if setup.plans:
         place.make_accounts()
-    return _play(config, setup, place, None, progress or Silent(), faults, report)
+    listener = cast("ProgressListener", progress or Silent())
+    return _play(config, setup, place, None, listener, faults, report)
 
 
 def resume(
     folder: Path | str,
     *,
-    progress: ProgressListener | None = None,
+    progress: Listener | None = None,
     faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
@@ -93,11 +109,15 @@ def resume(
     """
     place = RunFolder.open(folder)
     config = restore_config(place.read_config())
+    if isinstance(config, VerticalConfig):
+        listener = cast("VerticalListener | None", progress)
+        return play_on(config, place, progress=listener, faults=faults, report=report)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:
-        _refuse_other_start(place, setup)
-    return _play(config, setup, place, checkpoint, progress or Silent(), faults, report)
+        refuse_other_start(place, setup.start)
+    watching = cast("ProgressListener", progress or Silent())
+    return _play(config, setup, place, checkpoint, watching, faults, report)
 
 
 def _play(
@@ -111,7 +131,7 @@ def _play(
 ) -> Path:
     method = METHODS[config.method](setup.terms)
     with (
-        Journal(place, _writer(place, checkpoint)) as journal,
+        Journal.open(place, checkpoint) as journal,
         InProcessTransport(
             with_accounts(setup.specs, place),
             pool=config.engine.pool,
@@ -140,14 +160,6 @@ def _play(
         write_report(place)
     progress.finished(place.path)
     return place.path
-
-
-def _writer(place: RunFolder, checkpoint: Checkpoint | None) -> RecordWriter:
-    if checkpoint is not None:
-        return RecordWriter.resume(place.record, checkpoint.record_length, checkpoint.record_head)
-    if place.record.exists():  # died before anything had settled
-        return RecordWriter.resume(place.record, 0, ZERO_HASH)
-    return RecordWriter(place.record)
 
 
 def _finish(
@@ -181,19 +193,3 @@ def _finish(
         }
     journal.line("finish", None, body)
     journal.sync()
-
-
-def _refuse_other_start(place: RunFolder, setup: Setup) -> None:
-    """Refuse to go on where data or program would lead to another run than the one begun."""
-    began = next(iter_record(place.record)).body
-    if sha256_json(began) == sha256_json(setup.start):
-        return
-    changed = sorted(
-        key
-        for key in began.keys() | setup.start.keys()
-        if sha256_json(began.get(key)) != sha256_json(setup.start.get(key))
-    )
-    raise RecordError(
-        f"Expected the data and the program with which the run in {place.path} began, got others "
-        f"({', '.join(changed)} differ). Restore them, or start a new run."
-    )

@@ -1,7 +1,8 @@
-"""Reading a run file: TOML in, a checked :class:`RunConfig` out, or one clear list of problems.
+"""Reading a run file: TOML in, a checked configuration out, or one clear list of problems.
 
-What the keys mean is in :mod:`equigrad.federation.config.schema`; whether the strategies it names
-exist is asked in :mod:`equigrad.federation.config.check`.
+A file has a kind. What the keys mean is in :mod:`equigrad.federation.config.schema` and
+:mod:`equigrad.federation.vertical.config.schema`; whether the strategies it names exist is asked
+in the modules ``check`` beside them.
 """
 
 import difflib
@@ -15,13 +16,17 @@ from pydantic import ValidationError
 
 from equigrad.errors import ConfigError
 from equigrad.federation.config.check import check_config
-from equigrad.federation.config.explain import explain
+from equigrad.federation.config.explain import explain, show
 from equigrad.federation.config.locate import Path
-from equigrad.federation.config.problems import Source, refuse
+from equigrad.federation.config.problems import Problem, Source, refuse
 from equigrad.federation.config.schema import DataConfig, RunConfig
+from equigrad.federation.vertical.config.check import absolute, check_vertical
+from equigrad.federation.vertical.config.schema import VerticalConfig
 
 __all__ = [
+    "AnyConfig",
     "dump_config",
+    "horizontal",
     "load_config",
     "override",
     "parse_config",
@@ -30,10 +35,17 @@ __all__ = [
     "tables",
 ]
 
+AnyConfig = RunConfig | VerticalConfig
+
+_SCHEMAS: dict[str, type[RunConfig] | type[VerticalConfig]] = {
+    "horizontal": RunConfig,
+    "vertical": VerticalConfig,
+}
+
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def load_config(path: FilePath, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: FilePath, overrides: Sequence[str] = ()) -> AnyConfig:
     """Read and check a run file.
 
     Parameters
@@ -45,8 +57,8 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> RunConfig:
 
     Returns
     -------
-    RunConfig
-        Relative `data.path` and `data.options.test` are taken from the run file's folder and made
+    RunConfig or VerticalConfig
+        By its `kind`. Relative paths of files are taken from the run file's folder and made
         absolute, so that the run can be resumed from anywhere.
 
     Raises
@@ -56,6 +68,8 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> RunConfig:
         line for each problem (at most ten): file, line, key, expected, got.
     """
     config = parse_config(read_text(path), str(path), overrides)
+    if isinstance(config, VerticalConfig):
+        return absolute(config, path.absolute().parent)
     return config.model_copy(update={"data": _absolute(config.data, path.absolute().parent)})
 
 
@@ -92,7 +106,7 @@ def read_text(path: FilePath) -> str:
 
 def parse_config(
     text: str, source: str = "configuration", overrides: Sequence[str] = ()
-) -> RunConfig:
+) -> AnyConfig:
     """Read and check the text of a run file; ``source`` is what messages call it.
 
     Raises
@@ -103,21 +117,53 @@ def parse_config(
     data = tables(text, source)
     placed = {override(data, option): option for option in overrides}
     origin = Source(source, text, placed, data)
-    try:
-        config = RunConfig.model_validate(data)
-    except ValidationError as error:
-        refuse(explain(error, data), origin)
-        raise  # not reached: a validation error has at least one problem
-    check_config(config, origin)
+    config = _validated(data, origin)
+    if isinstance(config, VerticalConfig):
+        check_vertical(config, origin)
+    else:
+        check_config(config, origin)
     return config
 
 
-def dump_config(config: RunConfig) -> dict[str, Any]:
+def horizontal(config: AnyConfig) -> RunConfig:
+    """Return the configuration if its kind is horizontal.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another kind, for what only horizontal runs have.
+    """
+    if isinstance(config, RunConfig):
+        return config
+    raise ConfigError(
+        f'Expected a run file of kind "horizontal" here, got "{config.kind}". Its parties have '
+        "other records, not other columns."
+    )
+
+
+def _validated(data: Mapping[str, Any], origin: Source) -> AnyConfig:
+    kind = data.get("kind", "horizontal")
+    schema = _SCHEMAS.get(kind) if isinstance(kind, str) else None
+    if schema is None:
+        near = difflib.get_close_matches(str(kind), _SCHEMAS, n=1)
+        hint = f' Did you mean "{near[0]}"?' if near else ""
+        known = " or ".join(f'"{name}"' for name in _SCHEMAS)
+        text = f"Expected kind to be {known}, got {show(kind)}.{hint}"
+        refuse([Problem(("kind",), text)], origin)
+        raise ConfigError(text)  # not reached: a problem was refused
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        refuse(explain(error, data, schema), origin)
+        raise  # not reached: a validation error has at least one problem
+
+
+def dump_config(config: AnyConfig) -> dict[str, Any]:
     """Return the resolved configuration as plain JSON data; infinity is written as "inf"."""
     return config.model_dump()
 
 
-def restore_config(data: Mapping[str, Any]) -> RunConfig:
+def restore_config(data: Mapping[str, Any]) -> AnyConfig:
     """Return the configuration that :func:`dump_config` wrote.
 
     Raises
@@ -125,11 +171,7 @@ def restore_config(data: Mapping[str, Any]) -> RunConfig:
     ConfigError
         If it is none.
     """
-    try:
-        return RunConfig.model_validate(data)
-    except ValidationError as error:
-        refuse(explain(error, data), Source("config.json", data=data))
-        raise  # not reached, as above
+    return _validated(data, Source("config.json", data=data))
 
 
 def tables(text: str, source: str) -> dict[str, Any]:

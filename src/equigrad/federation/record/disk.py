@@ -61,8 +61,15 @@ def fsync_tree(folder: Path) -> None:
     fsync_folder(folder)
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
     """Write a file whole or not at all: a reader sees the old content or the new, never a part.
+
+    Parameters
+    ----------
+    path, data
+        The file and its new content; text as UTF-8.
+    mode
+        Who may read and write it, less what the process's mask takes away.
 
     Raises
     ------
@@ -71,7 +78,8 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """
     new = path.with_name(f".{path.name}.new")
     with writing(path):
-        with new.open("wb") as file:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())

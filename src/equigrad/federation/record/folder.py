@@ -7,7 +7,7 @@ Neighbours: :mod:`~equigrad.federation.record.chain` writes ``record.jsonl``,
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -126,6 +126,21 @@ class RunFolder:
     def account(self, party: str) -> Path:
         """Return the file of one party's privacy account."""
         return self.accounts / f"{party}.sqlite"
+
+    @property
+    def sponsor(self) -> Path:
+        """The sponsor's own folder (vertical runs only); not to be published."""
+        return self.path / "sponsor"
+
+    def party(self, name: str) -> Path:
+        """Return a party's own folder (vertical runs only); not to be published."""
+        return self.path / "parties" / name
+
+    def make_parties(self, names: Iterable[str]) -> None:
+        """Make the folders of sponsor and parties, each readable by its owner alone."""
+        with writing(self.path):
+            for path in (self.sponsor, self.path / "parties", *map(self.party, names)):
+                path.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def metrics_csv(self) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from equigrad.errors import RecordError, VerificationError
-from equigrad.federation.config.loader import restore_config
+from equigrad.federation.config.loader import horizontal, restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.membership import Membership
 from equigrad.federation.methods import METHODS
@@ -49,7 +49,7 @@ def verify(folder: Path | str, *, head: str | None = None) -> VerifyResult:
         At the first thing that does not agree, naming line, field, recorded and recomputed value.
     """
     place = RunFolder.open(folder)
-    config = restore_config(place.read_config())
+    config = horizontal(restore_config(place.read_config()))
     result = VerifyResult()
     lines = _counted(iter_record(place.record), result)
     start = next(lines, None)

@@ -64,8 +64,8 @@ class AlignmentConfig(Section):
         description="File with at least 32 secret bytes that all parties share; relative to the "
         "run file.",
     )
-    id_fold: list[Literal["casefold", "collapse_spaces", "nfkc", "digits"]] = Field(
-        [], description="What is folded in identifiers, after NFC and strip, in this order."
+    id_fold: list[str] = Field(
+        [], description="What is folded in identifiers: casefold, spaces, alphanumeric."
     )
 
 
@@ -146,7 +146,9 @@ class VerticalPartyConfig(Section):
     )
     data: str = Field(description="CSV or Parquet file, relative to the run file.")
     id: str = Field(description="Column with the identifiers.")
-    label: str | None = Field(None, description="Column with the label (the sponsor alone).")
+    label: str | list[str] | None = Field(
+        None, description="Column with the label, or several numbers (the sponsor alone)."
+    )
     columns: list[str] | None = Field(
         None, description="Columns to learn from; default: all but identifier and label."
     )
@@ -164,6 +166,13 @@ class VerticalPartyConfig(Section):
             if isinstance(self.learner, LearnerConfig)
             else LearnerConfig(name=self.learner)
         )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns."""
+        if self.label is None:
+            return ()
+        return (self.label,) if isinstance(self.label, str) else tuple(self.label)
 
     def present(self, round_: int) -> bool:
         """Return whether it takes part in a round, counted from 0 over both passes."""
