@@ -229,6 +229,7 @@ class Judge:
         n = len(self.names)
         if H.shape != (n, n) or c.shape != (n,) or w.shape != (n,):
             raise fault(line, f"expected products and weights of {n} parties")
+        same(line, "products", H.tolist(), H.T.tolist(), self.result)
         if w[~answered].any() or H[~answered].any() or H[:, ~answered].any() or c[~answered].any():
             raise fault(line, "expected zeros for parties that did not answer")
         if (w < 0.0).any() or (answered.any() and abs(w.sum() - 1.0) > 1e-9):
