@@ -27,7 +27,13 @@ def test_help_names_the_commands_and_the_exit_codes(equigrad):
 
 @pytest.mark.parametrize(
     "command",
-    [*((name,) for name in COMMANDS[:7]), ("key",), ("data", "list"), ("data", "describe")],
+    [
+        *((name,) for name in COMMANDS[:7]),
+        ("key",),
+        ("predict",),
+        ("data", "list"),
+        ("data", "describe"),
+    ],
 )
 def test_every_command_has_help_with_an_example(equigrad, command):
     outcome = equigrad(*command, "--help")

@@ -18,6 +18,7 @@ from equigrad.cli.data import data_app
 from equigrad.cli.init import init
 from equigrad.cli.key import key
 from equigrad.cli.output import say
+from equigrad.cli.predict import predict
 from equigrad.cli.report import report
 from equigrad.cli.resume import resume
 from equigrad.cli.run import run
@@ -59,6 +60,7 @@ for _name, _command in (
     ("report", report),
     ("verify", verify),
     ("compare", compare),
+    ("predict", predict),
     ("train", train),
     ("score", score),
     ("audit", audit),

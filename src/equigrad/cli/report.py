@@ -39,8 +39,15 @@ def report(
         write_training(folder)
         tell_training(folder, as_json=as_json)
         return
-    from equigrad.federation.report import write_report
+    from equigrad.federation.record.folder import RunFolder
 
     quiet_accountants()
-    write_report(folder)
+    if RunFolder.open(folder).kind() == "vertical":
+        from equigrad.federation.vertical.report import write_report as write_vertical
+
+        write_vertical(folder)
+    else:
+        from equigrad.federation.report import write_report
+
+        write_report(folder)
     tell(folder, as_json=as_json)

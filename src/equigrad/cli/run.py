@@ -11,10 +11,11 @@ from equigrad.cli.output import say
 from equigrad.cli.progress import watch
 from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.story import tell
+from equigrad.cli.vertical_progress import watch_vertical
 from equigrad.errors import ConfigError
 
 if TYPE_CHECKING:
-    from equigrad.federation.progress import ProgressListener
+    from equigrad.federation.runner import Listener
 
 __all__ = ["JsonOption", "QuietOption", "free_folder", "go_on", "run"]
 
@@ -77,32 +78,36 @@ def run(
     source = read_text(file)
     target = folder if folder is not None else free_folder(config.name)
 
-    def work(listener: "ProgressListener") -> Path:
+    def work(listener: "Listener") -> Path:
         from equigrad.federation.runner import run as start
 
         return start(config, target, source=source, progress=listener)
 
-    _finish(work, target, quiet=quiet, as_json=as_json)
+    _finish(work, target, config.kind, quiet=quiet, as_json=as_json)
 
 
 def go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
     """Resume the run in ``folder`` and show its end."""
+    from equigrad.federation.record.folder import RunFolder
 
-    def work(listener: "ProgressListener") -> Path:
+    def work(listener: "Listener") -> Path:
         from equigrad.federation.runner import resume
 
         return resume(folder, progress=listener)
 
-    _finish(work, folder, quiet=quiet, as_json=as_json)
+    _finish(work, folder, RunFolder.open(folder).kind(), quiet=quiet, as_json=as_json)
 
 
 def _finish(
-    work: Callable[["ProgressListener"], Path], folder: Path, *, quiet: bool, as_json: bool
+    work: Callable[["Listener"], Path], folder: Path, kind: str, *, quiet: bool, as_json: bool
 ) -> None:
     quiet_accountants()
     try:
-        with watch(quiet) as listener:
-            done = work(listener)
+        if kind == "vertical":
+            done = work(watch_vertical(quiet))
+        else:
+            with watch(quiet) as listener:
+                done = work(listener)
     except KeyboardInterrupt:
         begun = (folder / "config.json").exists()
         say(f"Interrupted. Go on with: equigrad resume {folder}" if begun else "Interrupted.")

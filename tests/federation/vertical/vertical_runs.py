@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from equigrad.federation.config.loader import load_config
 from equigrad.federation.vertical.config.schema import VerticalConfig
-from equigrad.federation.vertical.keys import make_key, read_key
+from equigrad.federation.vertical.keys import read_key
 from equigrad.federation.vertical.rows import read_rows
 from equigrad.federation.vertical.setup import row_source
 from equigrad.federation.vertical.target import read_sponsor
@@ -62,7 +62,9 @@ def write_files(
         part = part.iloc[generator.permutation(n_rows)]
         part = part.iloc[(missing or {}).get(name, 0) :]
         part.to_csv(folder / f"{name}.csv", index=False)
-    make_key(folder / "key.txt")
+    key = folder / "key.txt"  # the same in every run of a test: it decides the rows' order
+    key.write_text("".join(f"{17 * i % 256:02x}" for i in range(32)))
+    key.chmod(0o600)
 
 
 def run_text(
@@ -71,6 +73,7 @@ def run_text(
     learners: dict[str, str] | None = None,
     top: str = "",
     vertical: str = "",
+    n_rounds: int = 4,
     more: str = "",
     party: dict[str, str] | None = None,
 ) -> str:
@@ -95,7 +98,7 @@ seed = 5
 {top}
 [vertical]
 task = "{task}"
-n_rounds = 4
+n_rounds = {n_rounds}
 {vertical}
 [vertical.alignment]
 key_file = "key.txt"

@@ -7,10 +7,10 @@ after a kill draws from the same key, gives the same numbers and is charged once
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from equigrad.assistance import LabelPrivacy
-from equigrad.errors import BudgetExceededError
+from equigrad.errors import BudgetExceededError, ConfigError
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.vertical.config.schema import LabelPrivacyConfig
 from equigrad.privacy.account import AccountRun, PrivacyAccount
@@ -19,7 +19,9 @@ from equigrad.privacy.noise import NoiseKey
 
 __all__ = ["NOT_PRIVATE", "Charging", "LabelAccount", "label_privacy"]
 
-NOT_PRIVATE = "not private: seeded noise"
+NOT_PRIVATE: Final = "not private: seeded noise"
+_ROUNDING: Final = 1e-3
+"""What the account's accountant may round up: T releases of epsilon / T cost epsilon."""
 
 
 def label_privacy(
@@ -143,11 +145,12 @@ class LabelAccount:
             self._key_file.unlink()
 
     def _open(self) -> PrivacyAccount:
+        epsilon = self._config.epsilon
+        if epsilon is None:
+            raise ConfigError("Expected epsilon for an account of labels, got None.")
+        limit = epsilon * (1.0 + _ROUNDING)
         return PrivacyAccount.open(
-            self._path,
-            owner=self._owner,
-            epsilon=self._config.epsilon,
-            delta=self._config.delta,
+            self._path, owner=self._owner, epsilon=limit, delta=self._config.delta
         )
 
     def _run(self, account: PrivacyAccount, event: PrivacyEvent) -> AccountRun:

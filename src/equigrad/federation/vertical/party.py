@@ -87,15 +87,16 @@ class VerticalAgent:
 
     @property
     def rows(self) -> PartyRows:
-        """The party's rows, read once."""
+        """The party's rows, read once; once aligned, with the encoding of that time."""
         if self._read is None:
-            self._read = read_rows(self.spec.source, self.spec.key)
+            self._read = read_rows(self.spec.source, self.spec.key, self.shelf.encoder())
         return self._read
 
     # --- alignment ------------------------------------------------------------------------------
 
     def _offer(self, message: OfferRequest) -> MaskReply:
         digests = array(message.digests)
+        self._read = read_rows(self.spec.source, self.spec.key)
         held, X = self.rows.lookup(digests)
         refuse_missing(self.rows, X, build_learner(self.spec.learner).takes_missing)
         facts = {
@@ -103,6 +104,7 @@ class VerticalAgent:
             "n_outputs": message.n_outputs,
             "mechanism": message.mechanism,
             "fingerprint": self.rows.fingerprint(digests),
+            "encoder": None if self.rows.encoder is None else self.rows.encoder.to_dict(),
         }
         self.shelf.keep_offer(digests[held], facts)
         return MaskReply(
@@ -192,7 +194,7 @@ class VerticalAgent:
             )
         fitted: list[int] = []
         outputs = np.zeros((message.rounds, len(X), offer[1]["n_outputs"]))
-        if any(t <= message.rounds for t in self.shelf.rounds(model[0])):
+        if len(X) and any(t <= message.rounds for t in self.shelf.rounds(model[0])):
             learner = self._of_pass(model[0])
             learner.reach(model[1])
             refuse_missing(self.rows, X, learner.learner.takes_missing)

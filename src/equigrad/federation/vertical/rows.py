@@ -83,7 +83,7 @@ class PartyRows:
 
     def check_missing(self, *, taken: bool) -> None:
         """Raise ``DataError``, naming columns, for empty cells that a learner does not take."""
-        if taken:
+        if taken or not self.X.size:
             return
         empty = np.isnan(self.X.reshape(len(self.X), -1)).any(axis=0)
         if not empty.any():

@@ -3,7 +3,7 @@
 Everything that can be refused is refused here, before a folder is made. Neighbour: ``run`` plays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ __all__ = [
     "VerticalSetup",
     "make_settings",
     "make_specs",
+    "party_specs",
     "prepare",
+    "read_run_key",
     "row_source",
     "start_body",
     "task_of",
@@ -87,7 +89,7 @@ def prepare(config: VerticalConfig, place: RunFolder | None = None) -> VerticalS
     RecordError
         If a party's data have changed since the run began.
     """
-    key = read_key(_key_file(config))
+    key = read_run_key(config)
     assisted = config.vertical
     classes = None if assisted.classes is None else [str(name) for name in assisted.classes]
     rows, target = read_sponsor(
@@ -149,20 +151,40 @@ def row_source(config: VerticalConfig, party: VerticalPartyConfig) -> RowSource:
 
 def make_specs(setup: VerticalSetup, place: RunFolder) -> tuple[VerticalSpec, ...]:
     """Return the parties with their folders, the sponsor first."""
-    config = setup.config
+    return party_specs(setup.config, setup.key, place)
+
+
+def party_specs(
+    config: VerticalConfig, key: bytes, place: RunFolder, queries: Mapping[str, Path] | None = None
+) -> tuple[VerticalSpec, ...]:
+    """Return the parties with their folders, the sponsor first.
+
+    Parameters
+    ----------
+    config, key, place
+        The run file, the alignment key and the run folder.
+    queries
+        Files in which parties look rows to predict up, by name; others use their own data.
+    """
     return tuple(
         VerticalSpec(
             name=party.name,
             seed=config.seed,
-            task=setup.task,
+            task=task_of(config),
             source=row_source(config, party),
-            key=setup.key,
+            key=key,
             learner=party.learning,
             folder=place.party(party.name).absolute(),
             wire_dtype=config.vertical.wire_dtype,
+            queries=(queries or {}).get(party.name),
         )
         for party in config.parties
     )
+
+
+def read_run_key(config: VerticalConfig) -> bytes:
+    """Return the alignment key that the run file names; errors as for ``read_key``."""
+    return read_key(_key_file(config))
 
 
 def make_settings(

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from equigrad.data.columns import ColumnEncoder
 from equigrad.errors import RecordError
 from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.record.disk import write_atomic, writing
@@ -85,6 +86,12 @@ class PartyShelf:
                 f"Expected the data with which party {party!r} began, got others. Restore its "
                 "file, or start a new run."
             )
+
+    def encoder(self) -> ColumnEncoder | None:
+        """Return how the party's columns became numbers when its rows were aligned, or None."""
+        offer = self.offer()
+        kept = None if offer is None else offer[1].get("encoder")
+        return None if kept is None else ColumnEncoder.from_dict(kept)
 
     # --- one pass -------------------------------------------------------------------------------
 

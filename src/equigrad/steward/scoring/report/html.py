@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from equigrad.federation.report.inline import inline_svg
+from equigrad.federation.report.page import flat_settings, page_environment
 from equigrad.federation.report.plots.canvas import Plot
-from equigrad.steward.report.html import flat_settings, page_environment
 from equigrad.steward.scoring.places import NOTICE
 from equigrad.steward.scoring.report.story import ScoreStory
 from equigrad.steward.scoring.report.summary import score_rows
