@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from equigrad.federation.config.loader import load_config
 from equigrad.federation.vertical.config.schema import VerticalConfig
-from equigrad.federation.vertical.keys import make_key, read_key
+from equigrad.federation.vertical.keys import read_key
 from equigrad.federation.vertical.rows import read_rows
 from equigrad.federation.vertical.setup import row_source
 from equigrad.federation.vertical.target import read_sponsor
@@ -62,7 +62,9 @@ def write_files(
         part = part.iloc[generator.permutation(n_rows)]
         part = part.iloc[(missing or {}).get(name, 0) :]
         part.to_csv(folder / f"{name}.csv", index=False)
-    make_key(folder / "key.txt")
+    key = folder / "key.txt"
+    key.write_text("0123456789abcdef" * 4)  # always the same: it decides the order of the rows
+    key.chmod(0o600)
 
 
 def run_text(

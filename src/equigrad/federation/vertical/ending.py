@@ -4,10 +4,15 @@ Under a label mechanism the last line has the public track; the sponsor's own mo
 contributions are written into its folder. Neighbour: ``run`` calls here.
 """
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
+from safetensors.torch import save
 
 from equigrad.assistance import (
     AssistedModel,
@@ -21,31 +26,73 @@ from equigrad.assistance import (
     value_parties,
 )
 from equigrad.errors import RecordError
-from equigrad.federation.record.canonical import sha256_file
-from equigrad.federation.record.chain import iter_record
+from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.vertical.remote import RemoteParties
 from equigrad.federation.vertical.setup import VerticalSetup, make_settings
-from equigrad.federation.vertical.shelf import read_arrays, write_arrays
+from equigrad.federation.vertical.shelf import read_arrays
 from equigrad.federation.vertical.sponsor_folder import SponsorFolder
 from equigrad.federation.vertical.traffic import traffic_of
 
-__all__ = ["MODEL", "finish_body", "read_model"]
+__all__ = ["MODEL", "Ending", "ending_of", "model_path", "read_model"]
 
 MODEL: Final = "assistance.safetensors"
 """Start, weights and steps: what a training leaves with the sponsor."""
 _MOST_COALITIONS: Final = 12
 
 
-def finish_body(
-    setup: VerticalSetup, place: RunFolder, parties: RemoteParties, training: Training
-) -> dict[str, Any]:
-    """Write the model, and return the body of the record's last line."""
+@dataclass(frozen=True)
+class Ending:
+    """What a training leaves.
+
+    Attributes
+    ----------
+    body
+        Of the record's last line.
+    model
+        The bytes of the sponsor's model.
+    private
+        What stays with the sponsor under a mechanism; None without.
+    """
+
+    body: dict[str, Any]
+    model: bytes
+    private: dict[str, Any] | None
+
+    def write(self, place: RunFolder) -> None:
+        """Write the model, and what stays with the sponsor."""
+        private = self.private is not None
+        write_atomic(
+            model_path(place, private=private), self.model, mode=0o600 if private else 0o666
+        )
+        if self.private is not None:
+            SponsorFolder(place.sponsor).keep("private.json", self.private)
+
+
+def ending_of(
+    setup: VerticalSetup,
+    parties: RemoteParties,
+    training: Training,
+    lines: Iterable[tuple[str, Mapping[str, Any]]],
+) -> Ending:
+    """Return what a training leaves.
+
+    Parameters
+    ----------
+    setup, parties, training
+        The run.
+    lines
+        Stage and body of all lines of the record so far.
+    """
     private = setup.config.private
-    told = _contributions(setup, parties, training)
-    path = model_path(place, private=private)
     model = training.model
-    write_arrays(path, {"start": model.start, "weights": model.weights, "steps": model.steps})
+    content = save(
+        {
+            "start": torch.from_numpy(model.start.copy()),
+            "steps": torch.from_numpy(model.steps.copy()),
+            "weights": torch.from_numpy(model.weights.copy()),
+        }
+    )
     own = {
         "rounds": model.n_rounds,
         "start": model.start.tolist(),
@@ -53,31 +100,33 @@ def finish_body(
         "steps": model.steps.tolist(),
         "losses": list(training.losses),
         "validation_losses": list(training.validation_losses),
-        "contributions": told,
+        "contributions": _contributions(setup, parties, training),
     }
-    if private:
-        SponsorFolder(place.sponsor).keep("private.json", own)
-        shown = training.public_rounds
-        own = {
-            "rounds": len(shown),
-            "start": None,
-            "weights": [r.weights.tolist() for r in shown],
-            "steps": [r.eta for r in shown],
-            "losses": [],
-            "validation_losses": [],
-            "contributions": None,
-        }
-    lines = [(line.stage, line.body) for line in iter_record(place.record)]
-    return {
+    body = {
         "pass": parties.where.pass_,
         "reason": training.reason,
         "refitted": training.refitted,
-        **own,
+        **(_public(training) if private else own),
         "participants": _participants(training, private=private),
         "kept": parties.kept,
-        "models": {} if private else {path.name: sha256_file(path)},
+        "models": {} if private else {MODEL: sha256(content).hexdigest()},
         "traffic": traffic_of(lines, setup.config.sponsor.name),
         "privacy": _privacy(setup, training),
+    }
+    return Ending(body, content, own if private else None)
+
+
+def _public(training: Training) -> dict[str, Any]:
+    """Return what follows from releases alone, in place of the sponsor's own."""
+    shown = training.public_rounds
+    return {
+        "rounds": len(shown),
+        "start": None,
+        "weights": [r.weights.tolist() for r in shown],
+        "steps": [r.eta for r in shown],
+        "losses": [],
+        "validation_losses": [],
+        "contributions": None,
     }
 
 

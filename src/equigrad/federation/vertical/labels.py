@@ -7,6 +7,7 @@ after a kill draws from the same key, gives the same numbers and is charged once
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from equigrad.assistance import LabelPrivacy
 from equigrad.errors import BudgetExceededError
@@ -16,7 +17,7 @@ from equigrad.privacy.account import AccountRun, PrivacyAccount
 from equigrad.privacy.accounting import PrivacyEvent
 from equigrad.privacy.noise import NoiseKey
 
-__all__ = ["NOT_PRIVATE", "LabelAccount", "label_privacy"]
+__all__ = ["NOT_PRIVATE", "Charging", "LabelAccount", "label_privacy"]
 
 NOT_PRIVATE = "not private: seeded noise"
 
@@ -40,6 +41,27 @@ def label_privacy(
     )
 
 
+class Charging(Protocol):
+    """Who pays for releases of labels, and keeps the key of their noise.
+
+    Attributes
+    ----------
+    done
+        Releases whose results the run's state holds already.
+    """
+
+    done: int
+
+    def charge(self, event: PrivacyEvent) -> None:
+        """Charge the next release, before it leaves."""
+
+    def take(self) -> PrivacyEvent | None:
+        """Return the event charged since the last call, or None."""
+
+    def key(self) -> NoiseKey:
+        """Return the run's key."""
+
+
 class LabelAccount:
     """The sponsor's account of one run, and the run's noise key.
 
@@ -59,6 +81,9 @@ class LabelAccount:
         The run file's table.
     releases
         Most releases of the run.
+
+    Attributes
+    ----------
     done
         Releases whose results the run's state holds already.
     """
@@ -72,11 +97,10 @@ class LabelAccount:
         config: LabelPrivacyConfig,
         *,
         releases: int,
-        done: int = 0,
     ) -> None:
         self._path, self._key_file = path, key_file
         self._owner, self._seed, self._config = owner, seed, config
-        self._releases, self._done = releases, done
+        self._releases, self.done = releases, 0
         self.last: PrivacyEvent | None = None
 
     def charge(self, event: PrivacyEvent) -> None:
@@ -89,8 +113,8 @@ class LabelAccount:
         """
         with self._open() as account:
             run = self._run(account, event)
-            run.begin_step(self._done, "")
-        self._done += 1
+            run.begin_step(self.done, "")
+        self.done += 1
         self.last = event
 
     def take(self) -> PrivacyEvent | None:

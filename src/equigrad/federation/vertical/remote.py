@@ -5,14 +5,13 @@ plays the run. Neighbours: ``party`` is the other end, ``replies`` judges what c
 ``sponsor_folder`` keeps both, ``lines`` tells the record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from equigrad.assistance.arrays import Bool, Float64, Int64
-from equigrad.federation.journal import Journal
 from equigrad.federation.messages import Failure
 from equigrad.federation.record.canonical import sha256_array
 from equigrad.federation.transport.base import Transport
@@ -29,6 +28,13 @@ from equigrad.federation.vertical.sponsor_folder import SponsorFolder
 from equigrad.privacy.accounting import PrivacyEvent
 
 __all__ = ["Exchange", "RemoteParties", "Where"]
+
+
+class Lines(Protocol):
+    """Who takes the record's lines."""
+
+    def line(self, stage: str, round_: int | None, body: Mapping[str, Any]) -> None:
+        """Take one line."""
 
 
 @dataclass
@@ -109,7 +115,7 @@ class RemoteParties:
         linear: bool,
         restating: bool,
         transport: Transport,
-        journal: Journal,
+        journal: Lines,
         folder: SponsorFolder,
         where: Where | None = None,
         event: Callable[[], PrivacyEvent | None] | None = None,

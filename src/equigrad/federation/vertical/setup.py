@@ -34,6 +34,7 @@ __all__ = [
     "prepare",
     "read_run_key",
     "row_source",
+    "start_body",
     "task_of",
 ]
 
@@ -122,9 +123,14 @@ def prepare(config: VerticalConfig, place: RunFolder | None = None) -> VerticalS
         target,
         all(learner.linear for learner in learners),
         any(learner.restates for learner in learners),
-        _start(config, target),
+        start_body(config, target.n_outputs, len(target.classes)),
         tuple(notes),
     )
+
+
+def task_of(config: VerticalConfig) -> str:
+    """Return what identifies a run in its messages."""
+    return sha256_json({"task": config.model_dump()})
 
 
 def row_source(config: VerticalConfig, party: VerticalPartyConfig) -> RowSource:
@@ -174,11 +180,6 @@ def party_specs(
         )
         for party in config.parties
     )
-
-
-def task_of(config: VerticalConfig) -> str:
-    """Return what identifies the run in messages."""
-    return sha256_json({"task": config.model_dump()})
 
 
 def read_run_key(config: VerticalConfig) -> bytes:
@@ -245,7 +246,7 @@ def _refuse_other_data(
         shelf.refuse_other(offer, own.fingerprint(offer[0]), party.name)
 
 
-def _start(config: VerticalConfig, target: Target) -> dict[str, Any]:
+def start_body(config: VerticalConfig, n_outputs: int, n_classes: int) -> dict[str, Any]:
     """Return the body of the record's first line: nothing in it names a class."""
     settings = make_settings(config)
     given = config.vertical
@@ -266,8 +267,8 @@ def _start(config: VerticalConfig, target: Target) -> dict[str, Any]:
         "learners": [party.learning.name for party in config.parties],
         "task": given.task,
         "loss": loss.name,
-        "n_outputs": target.n_outputs,
-        "classes": len(target.classes),
+        "n_outputs": n_outputs,
+        "classes": n_classes,
         "settings": {
             "init": settings.init,
             "n_rounds": settings.n_rounds,

@@ -75,6 +75,10 @@ class SponsorFolder:
         """Return ``digests (N, 32)``, ``target (N, K)`` and ``held (N, M)``."""
         return dict(read_arrays(self.path / "rows.safetensors"))
 
+    def held(self) -> Bool:
+        """Return who holds which row, ``(N, M)``."""
+        return np.asarray(self.rows()["held"], dtype=np.bool_)
+
     def keep(self, name: str, content: Mapping[str, object]) -> None:
         """Write JSON for the sponsor alone."""
         write_atomic(self.path / name, canonical_json(content), mode=0o600)

@@ -3,7 +3,7 @@
 Neighbours: ``lines`` and ``verify``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 __all__ = ["SPLIT_ASSUMPTIONS", "SPLIT_FORMULA", "split_learning_bytes", "traffic_of"]
@@ -32,7 +32,7 @@ def split_learning_bytes(
     return each * sum(common.values())
 
 
-def traffic_of(lines: Sequence[tuple[str, Mapping[str, Any]]], sponsor: str) -> dict[str, Any]:
+def traffic_of(lines: Iterable[tuple[str, Mapping[str, Any]]], sponsor: str) -> dict[str, Any]:
     """Return the measured bytes of a run by party: sent to it, received from it.
 
     The sponsor's own part is left out: it never leaves the house.
