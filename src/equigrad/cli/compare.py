@@ -33,7 +33,7 @@ def compare(
     from equigrad.federation.record.disk import write_atomic
     from equigrad.federation.report.compare import compare as side_by_side
     from equigrad.federation.report.compare import draw_comparison
-    from equigrad.steward.folder import is_scoring, is_training
+    from equigrad.steward.folder import is_scoring, is_training, is_vertical
 
     if len(folders) < 2:
         raise ConfigError(
@@ -44,6 +44,12 @@ def compare(
         raise ConfigError(
             "Expected folders of runs among parties, got private trainings: "
             f"{', '.join(trainings)}. `equigrad report` shows a single one."
+        )
+    vertical = [str(f) for f in folders if is_vertical(f)]
+    if vertical:
+        raise ConfigError(
+            "Expected folders of horizontal runs, which have scores on test records, got vertical "
+            f"ones: {', '.join(vertical)}. `equigrad report` shows a single one."
         )
     if plot.suffix != ".svg":
         raise ConfigError(f"Expected a plot file ending in .svg, got {plot}. Rename it.")

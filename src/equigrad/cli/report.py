@@ -11,6 +11,7 @@ from equigrad.cli.run import JsonOption
 from equigrad.cli.score_story import tell_scoring
 from equigrad.cli.story import tell
 from equigrad.cli.train_story import tell_training
+from equigrad.cli.vertical_story import tell_vertical
 
 __all__ = ["report"]
 
@@ -25,7 +26,7 @@ def report(
 
     Example: [bold]equigrad report runs/consortium[/]
     """
-    from equigrad.steward.folder import is_scoring, is_training
+    from equigrad.steward.folder import is_scoring, is_training, is_vertical
 
     if is_scoring(folder):
         from equigrad.steward.scoring.report import write_score_report
@@ -38,6 +39,12 @@ def report(
 
         write_training(folder)
         tell_training(folder, as_json=as_json)
+        return
+    if is_vertical(folder):
+        from equigrad.federation.vertical.report import write_report as write_vertical
+
+        write_vertical(folder)
+        tell_vertical(folder, as_json=as_json)
         return
     from equigrad.federation.report import write_report
 

@@ -11,10 +11,13 @@ from equigrad.cli.output import say
 from equigrad.cli.progress import watch
 from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.story import tell
+from equigrad.cli.vertical_progress import watch_vertical
+from equigrad.cli.vertical_story import tell_vertical
 from equigrad.errors import ConfigError
 
 if TYPE_CHECKING:
     from equigrad.federation.progress import ProgressListener
+    from equigrad.federation.vertical.progress import VerticalListener
 
 __all__ = ["JsonOption", "QuietOption", "free_folder", "go_on", "run"]
 
@@ -77,37 +80,51 @@ def run(
     source = read_text(file)
     target = folder if folder is not None else free_folder(config.name)
 
-    def work(listener: "ProgressListener") -> Path:
+    def work(listener: "ProgressListener | VerticalListener") -> Path:
         from equigrad.federation.runner import run as start
 
         return start(config, target, source=source, progress=listener)
 
-    _finish(work, target, quiet=quiet, as_json=as_json)
+    vertical = config.kind == "vertical"
+    _finish(work, target, quiet=quiet, as_json=as_json, vertical=vertical)
 
 
 def go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
     """Resume the run in ``folder`` and show its end."""
+    from equigrad.steward.folder import is_vertical
 
-    def work(listener: "ProgressListener") -> Path:
+    def work(listener: "ProgressListener | VerticalListener") -> Path:
         from equigrad.federation.runner import resume
 
         return resume(folder, progress=listener)
 
-    _finish(work, folder, quiet=quiet, as_json=as_json)
+    _finish(work, folder, quiet=quiet, as_json=as_json, vertical=is_vertical(folder))
 
 
 def _finish(
-    work: Callable[["ProgressListener"], Path], folder: Path, *, quiet: bool, as_json: bool
+    work: Callable[["ProgressListener | VerticalListener"], Path],
+    folder: Path,
+    *,
+    quiet: bool,
+    as_json: bool,
+    vertical: bool,
 ) -> None:
     quiet_accountants()
     try:
-        with watch(quiet) as listener:
-            done = work(listener)
+        if vertical:
+            with watch_vertical(quiet) as assisted:
+                done = work(assisted)
+        else:
+            with watch(quiet) as listener:
+                done = work(listener)
     except KeyboardInterrupt:
         begun = (folder / "config.json").exists()
         say(f"Interrupted. Go on with: equigrad resume {folder}" if begun else "Interrupted.")
         raise typer.Exit(130) from None
-    tell(done, as_json=as_json)
+    if vertical:
+        tell_vertical(done, as_json=as_json)
+    else:
+        tell(done, as_json=as_json)
 
 
 def free_folder(name: str) -> Path:
