@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "EquigradError",
+    "IdempotencyError",
     "ModelError",
     "NeedsError",
     "NonFiniteScoreError",
@@ -20,7 +21,9 @@ __all__ = [
     "QuorumError",
     "RecordError",
     "RegistryError",
+    "SettlementError",
     "StabilityError",
+    "StoreError",
     "TaintedScoresError",
     "UploadError",
     "VerificationError",
@@ -120,3 +123,17 @@ class QuorumError(EquigradError):
     """Too few parties answered, too many rounds in a row; the run stopped and can be resumed."""
 
     exit_code = 1
+
+
+class SettlementError(EquigradError):
+    """The state of a market does not allow a command; nothing was changed."""
+
+    exit_code = 1
+
+
+class IdempotencyError(SettlementError):
+    """A key that belongs to one command came with another; nothing was changed."""
+
+
+class StoreError(SettlementError):
+    """A market's database is missing, locked, damaged, or none of ours."""

@@ -7,6 +7,15 @@ charge here.
 from equigrad.privacy.account.account import PrivacyAccount
 from equigrad.privacy.account.chain import Entry
 from equigrad.privacy.account.runs import AccountRun
+from equigrad.privacy.account.sales import SALE_COSTS, Sale, SalesAccount
 from equigrad.privacy.account.state import StepCharge
 
-__all__ = ["AccountRun", "Entry", "PrivacyAccount", "StepCharge"]
+__all__ = [
+    "SALE_COSTS",
+    "AccountRun",
+    "Entry",
+    "PrivacyAccount",
+    "Sale",
+    "SalesAccount",
+    "StepCharge",
+]

@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from equigrad._validate import choice, positive, positive_int
 from equigrad.errors import ConfigError, PrivacyError
 from equigrad.privacy.account.chain import Entry, first_link
+from equigrad.privacy.account.costs import PRICES, account_epsilon
 from equigrad.privacy.account.ledger import Ledger
 from equigrad.privacy.account.opening import create_account, read_entries, stored_limits
 from equigrad.privacy.account.pricing import in_words, steps_in_words
@@ -22,12 +23,7 @@ from equigrad.privacy.account.runs import AccountRun
 from equigrad.privacy.account.schema import run_keys
 from equigrad.privacy.account.state import State
 from equigrad.privacy.account.store import Store
-from equigrad.privacy.accounting import (
-    PrivacyEvent,
-    PrivacyStatement,
-    epsilon,
-    privacy_statement,
-)
+from equigrad.privacy.accounting import PrivacyEvent, PrivacyStatement, privacy_statement
 from equigrad.privacy.accounting.accountant import ACCOUNTANTS, checked_delta
 
 __all__ = ["PrivacyAccount"]
@@ -75,7 +71,8 @@ class PrivacyAccount(Ledger):
         epsilon, delta
             The limit: epsilon > 0, delta in (0, 1).
         accountant
-            ``"pld"`` (default of a new account) or ``"rdp"``.
+            ``"pld"`` (default of a new account) or ``"rdp"``; for sales also ``"basic"``, epsilons
+            and deltas added up, and ``"basic-or-rdp"``, the smaller of the two.
         timeout
             Seconds to wait for other writers, > 0.
 
@@ -91,7 +88,7 @@ class PrivacyAccount(Ledger):
             "owner": owner,
             "epsilon": None if epsilon is None else float(positive("epsilon", epsilon)),
             "delta": None if delta is None else float(checked_delta(delta)),
-            "accountant": accountant and choice("accountant", accountant, ACCOUNTANTS),
+            "accountant": accountant and choice("accountant", accountant, PRICES),
         }
         complete = owner is not None and epsilon is not None and delta is not None
         file = Path(path).absolute()  # the working directory may change while it is open
@@ -125,16 +122,20 @@ class PrivacyAccount(Ledger):
 
     def spent(self) -> float:
         """Return the epsilon, at the account's delta, of all that was charged."""
-        return epsilon(self.events(), self.delta, accountant=self.accountant)
+        return account_epsilon(self.events(), self.delta, self.accountant)
 
     def remaining(self) -> float:
         """Return the limit minus the epsilon of all that was charged or is reserved; at least 0."""
-        committed = epsilon(self.reserved(), self.delta, accountant=self.accountant)
+        committed = account_epsilon(self.reserved(), self.delta, self.accountant)
         return max(0.0, self.epsilon - committed)
 
     def statement(self) -> PrivacyStatement:
-        """Return what all releases together promise."""
-        return privacy_statement(self.events(), self.delta, accountant=self.accountant)
+        """Return what all releases together promise.
+
+        Where epsilons are added up, the statement is that of ``"pld"``, which may promise more.
+        """
+        accountant = self.accountant if self.accountant in ACCOUNTANTS else "pld"
+        return privacy_statement(self.events(), self.delta, accountant=accountant)
 
     def head(self) -> tuple[int, str]:
         """Return number and hash of the last entry, to be kept outside of the file."""

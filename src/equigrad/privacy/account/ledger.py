@@ -16,12 +16,12 @@ from sqlalchemy import Connection, insert, select, update
 from equigrad.errors import PrivacyError
 from equigrad.privacy.account.chain import Entry, first_link
 from equigrad.privacy.account.opening import read_entries, stored_limits
-from equigrad.privacy.account.pricing import refuse_unless_fitting
+from equigrad.privacy.account.pricing import fitting_steps, refuse_unless_fitting
 from equigrad.privacy.account.schema import entries as entries_table
 from equigrad.privacy.account.schema import head as head_table
 from equigrad.privacy.account.state import State, StepCharge
 from equigrad.privacy.account.store import Store
-from equigrad.privacy.accounting import PrivacyEvent, most_steps
+from equigrad.privacy.accounting import PrivacyEvent
 
 __all__ = ["Ledger"]
 
@@ -139,13 +139,8 @@ class Ledger:
 
     def _room(self, event: PrivacyEvent) -> int:
         """Return how many steps of ``event`` fit, at least 1."""
-        count = most_steps(
-            event,
-            self.epsilon,
-            self.delta,
-            accountant=self.accountant,
-            spent=self._look(State.committed),
-        )
+        limit = (self.epsilon, self.delta)
+        count = fitting_steps(self._look(State.committed), event, limit, self.accountant)
         return max(count, 1)  # one step that does not fit is refused with all the numbers
 
     def _append(self, connection: Connection, kind: str, **values: Any) -> Entry:

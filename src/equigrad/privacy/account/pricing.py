@@ -4,13 +4,14 @@ Neighbours: ``account`` asks before it writes; ``equigrad.privacy.accounting`` k
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from equigrad.errors import BudgetExceededError
-from equigrad.privacy.accounting import PrivacyEvent, epsilon, most_steps
-from equigrad.privacy.accounting.accountant import COARSE
+from equigrad.privacy.account.costs import account_epsilon
+from equigrad.privacy.accounting import PrivacyEvent, most_steps
+from equigrad.privacy.accounting.accountant import ACCOUNTANTS, COARSE
+from equigrad.privacy.accounting.plan import MOST_STEPS
 
-__all__ = ["in_words", "refuse_unless_fitting", "steps_in_words"]
+__all__ = ["fitting_steps", "in_words", "refuse_unless_fitting", "steps_in_words"]
 
 
 def refuse_unless_fitting(
@@ -35,18 +36,17 @@ def refuse_unless_fitting(
     """
     most, delta = limit
     together = [*committed, event]
-    options: dict[str, Any] = {"accountant": accountant}
-    coarse = epsilon(together, delta, discretization=COARSE, **options)
+    coarse = account_epsilon(together, delta, accountant, discretization=COARSE)
     if coarse <= most:  # never lower than the fine price, and quicker
         return
-    price = epsilon(together, delta, **options)
+    price = account_epsilon(together, delta, accountant)
     if price <= most:
         return
-    held = epsilon(committed, delta, **options)
+    held = account_epsilon(committed, delta, accountant)
     left = max(0.0, most - held)
-    alone = epsilon([event], delta, **options)
+    alone = account_epsilon([event], delta, accountant)
     if _is_steps(event):
-        fit = most_steps(event, most, delta, spent=committed, at_most=event.steps, **options)
+        fit = fitting_steps(committed, event, limit, accountant, at_most=event.steps)
         remedy = f"Of these steps {fit} would fit; use more noise or fewer steps."
     else:
         remedy = "Release it with more noise, or not at all."
@@ -57,6 +57,28 @@ def refuse_unless_fitting(
     )
     refusal.spent, refusal.asked, refusal.left = held, alone, left
     raise refusal
+
+
+def fitting_steps(
+    committed: Sequence[PrivacyEvent],
+    event: PrivacyEvent,
+    limit: tuple[float, float],
+    accountant: str,
+    *,
+    at_most: int = MOST_STEPS,
+) -> int:
+    """Return how many steps such as ``event``'s fit into ``limit`` on top of ``committed``."""
+    most, delta = limit
+    if accountant in ACCOUNTANTS:
+        return most_steps(
+            event, most, delta, accountant=accountant, spent=committed, at_most=at_most
+        )
+    low, high = 0, at_most + 1
+    while high - low > 1:
+        middle = min(2 * low + 1, (low + high) // 2)  # few steps are the cheaper question
+        price = account_epsilon([*committed, event.with_steps(middle)], delta, accountant)
+        low, high = (middle, high) if price <= most else (low, middle)
+    return low
 
 
 def in_words(event: PrivacyEvent) -> str:

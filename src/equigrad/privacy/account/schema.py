@@ -2,8 +2,10 @@
 
 ``entries`` only ever grows: triggers refuse changes and removals, and each entry carries the hash
 of the one before. What may change lies apart: the noise keys of unfinished runs, the marks of steps
-that can no longer be replayed, and the head, which repeats the last entry's hash so that a cut-off
-tail shows. Neighbours: ``chain`` hashes, ``store`` opens files.
+that can no longer be replayed, the bytes of uploads that were sold (the chain has their digests),
+and the head, which repeats the last entry's hash so that a cut-off tail shows.
+
+Neighbours: ``chain`` hashes, ``store`` opens files.
 """
 
 from typing import Final
@@ -20,6 +22,7 @@ __all__ = [
     "metadata",
     "run_keys",
     "settled",
+    "uploads",
 ]
 
 APPLICATION_ID: Final = 0x45514143  # "EQAC"
@@ -71,6 +74,13 @@ settled = Table(
     metadata,
     Column("run", Text, primary_key=True),
     Column("below", Integer, nullable=False),
+)
+
+uploads = Table(  # made when it is first needed in files of before
+    "uploads",
+    metadata,
+    Column("award", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 TRIGGERS: Final = {
