@@ -12,15 +12,7 @@ from pathlib import Path
 from equigrad.errors import RecordError
 from equigrad.federation.record.folder import RunFolder
 
-__all__ = [
-    "drop_checkpoint",
-    "is_scoring",
-    "is_training",
-    "is_vertical",
-    "refuse_taken",
-    "trainer_path",
-    "undo",
-]
+__all__ = ["drop_checkpoint", "is_scoring", "is_training", "refuse_taken", "trainer_path", "undo"]
 
 
 def is_training(folder: Path | str) -> bool:
@@ -31,11 +23,6 @@ def is_training(folder: Path | str) -> bool:
 def is_scoring(folder: Path | str) -> bool:
     """Return whether ``folder`` holds a scoring."""
     return _kind(folder) == "score"
-
-
-def is_vertical(folder: Path | str) -> bool:
-    """Return whether ``folder`` holds a run of parties with different columns."""
-    return _kind(folder) == "vertical"
 
 
 def _kind(folder: Path | str) -> str | None:
