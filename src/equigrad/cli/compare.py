@@ -9,6 +9,7 @@ import typer
 from equigrad.cli.complete import run_folders
 from equigrad.cli.output import emit_json, note, number, percent, show_table
 from equigrad.cli.run import JsonOption
+from equigrad.cli.vertical_story import compare_vertical
 from equigrad.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,12 +29,15 @@ def compare(
 ) -> None:
     """Compare runs: final scores, gains, fairness among parties; one table and one plot.
 
+    Of vertical runs: losses, rounds and bytes in one table.
+
     Example: [bold]equigrad compare runs/robust runs/paper runs/fedavg --plot all.svg[/]
     """
     from equigrad.federation.record.disk import write_atomic
+    from equigrad.federation.record.folder import RunFolder
     from equigrad.federation.report.compare import compare as side_by_side
     from equigrad.federation.report.compare import draw_comparison
-    from equigrad.steward.folder import is_scoring, is_training, is_vertical
+    from equigrad.steward.folder import is_scoring, is_training
 
     if len(folders) < 2:
         raise ConfigError(
@@ -45,14 +49,17 @@ def compare(
             "Expected folders of runs among parties, got private trainings: "
             f"{', '.join(trainings)}. `equigrad report` shows a single one."
         )
-    vertical = [str(f) for f in folders if is_vertical(f)]
-    if vertical:
-        raise ConfigError(
-            "Expected folders of horizontal runs, which have scores on test records, got vertical "
-            f"ones: {', '.join(vertical)}. `equigrad report` shows a single one."
-        )
     if plot.suffix != ".svg":
         raise ConfigError(f"Expected a plot file ending in .svg, got {plot}. Rename it.")
+    kinds = {RunFolder.open(folder).kind() for folder in folders}
+    if kinds == {"vertical"}:
+        compare_vertical(folders, as_json=as_json)
+        return
+    if "vertical" in kinds:
+        raise ConfigError(
+            "Expected runs of one kind, got vertical and horizontal ones. Their scores are not of "
+            "one kind: compare each kind by itself."
+        )
     comparison = side_by_side(folders)
     write_atomic(plot, draw_comparison(comparison).svg)
     if as_json:

@@ -6,25 +6,43 @@ from typing import Annotated
 
 import typer
 
+from equigrad._validate import choice
 from equigrad.cli.output import note
 from equigrad.errors import ConfigError
 
 __all__ = ["init"]
 
+_TEMPLATES = {"horizontal": "template.toml", "vertical": "vertical.toml"}
+
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("run.toml"),
+    kind: Annotated[
+        str, typer.Option("--kind", help="horizontal: other records; vertical: other columns.")
+    ] = "horizontal",
 ) -> None:
     """Write a commented run file that works as it is.
+
+    With [bold]--kind vertical[/] also the data of three parties, in a folder beside it, and a key.
 
     Example: [bold]equigrad init my.toml[/], change what you like, then
     [bold]equigrad run my.toml[/].
     """
-    template = files("equigrad.cli").joinpath("template.toml").read_text(encoding="utf-8")
+    template = files("equigrad.cli").joinpath(_TEMPLATES[choice("--kind", kind, _TEMPLATES)])
+    text = template.read_text(encoding="utf-8")
+    data = file.with_name(f"{file.stem}-data")
+    if kind == "vertical" and data.exists():
+        raise ConfigError(
+            f"Expected a new folder {data} for the data, got one. Choose another name."
+        )
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(template)
+            stream.write(text.replace("@DATA@", data.name))
+        if kind == "vertical":
+            from equigrad.cli.vertical_example import write_example
+
+            write_example(data)
     except FileExistsError as error:
         if not file.exists():  # it is a parent of the file that is in the way
             raise ConfigError(

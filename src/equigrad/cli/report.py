@@ -11,7 +11,6 @@ from equigrad.cli.run import JsonOption
 from equigrad.cli.score_story import tell_scoring
 from equigrad.cli.story import tell
 from equigrad.cli.train_story import tell_training
-from equigrad.cli.vertical_story import tell_vertical
 
 __all__ = ["report"]
 
@@ -26,7 +25,7 @@ def report(
 
     Example: [bold]equigrad report runs/consortium[/]
     """
-    from equigrad.steward.folder import is_scoring, is_training, is_vertical
+    from equigrad.steward.folder import is_scoring, is_training
 
     if is_scoring(folder):
         from equigrad.steward.scoring.report import write_score_report
@@ -40,14 +39,15 @@ def report(
         write_training(folder)
         tell_training(folder, as_json=as_json)
         return
-    if is_vertical(folder):
+    from equigrad.federation.record.folder import RunFolder
+
+    quiet_accountants()
+    if RunFolder.open(folder).kind() == "vertical":
         from equigrad.federation.vertical.report import write_report as write_vertical
 
         write_vertical(folder)
-        tell_vertical(folder, as_json=as_json)
-        return
-    from equigrad.federation.report import write_report
+    else:
+        from equigrad.federation.report import write_report
 
-    quiet_accountants()
-    write_report(folder)
+        write_report(folder)
     tell(folder, as_json=as_json)

@@ -12,12 +12,10 @@ from equigrad.cli.progress import watch
 from equigrad.cli.quiet import quiet_accountants
 from equigrad.cli.story import tell
 from equigrad.cli.vertical_progress import watch_vertical
-from equigrad.cli.vertical_story import tell_vertical
 from equigrad.errors import ConfigError
 
 if TYPE_CHECKING:
-    from equigrad.federation.progress import ProgressListener
-    from equigrad.federation.vertical.progress import VerticalListener
+    from equigrad.federation.runner import Listener
 
 __all__ = ["JsonOption", "QuietOption", "free_folder", "go_on", "run"]
 
@@ -80,38 +78,32 @@ def run(
     source = read_text(file)
     target = folder if folder is not None else free_folder(config.name)
 
-    def work(listener: "ProgressListener | VerticalListener") -> Path:
+    def work(listener: "Listener") -> Path:
         from equigrad.federation.runner import run as start
 
         return start(config, target, source=source, progress=listener)
 
-    vertical = config.kind == "vertical"
-    _finish(work, target, quiet=quiet, as_json=as_json, vertical=vertical)
+    _finish(work, target, config.kind, quiet=quiet, as_json=as_json)
 
 
 def go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
     """Resume the run in ``folder`` and show its end."""
-    from equigrad.steward.folder import is_vertical
+    from equigrad.federation.record.folder import RunFolder
 
-    def work(listener: "ProgressListener | VerticalListener") -> Path:
+    def work(listener: "Listener") -> Path:
         from equigrad.federation.runner import resume
 
         return resume(folder, progress=listener)
 
-    _finish(work, folder, quiet=quiet, as_json=as_json, vertical=is_vertical(folder))
+    _finish(work, folder, RunFolder.open(folder).kind(), quiet=quiet, as_json=as_json)
 
 
 def _finish(
-    work: Callable[["ProgressListener | VerticalListener"], Path],
-    folder: Path,
-    *,
-    quiet: bool,
-    as_json: bool,
-    vertical: bool,
+    work: Callable[["Listener"], Path], folder: Path, kind: str, *, quiet: bool, as_json: bool
 ) -> None:
     quiet_accountants()
     try:
-        if vertical:
+        if kind == "vertical":
             with watch_vertical(quiet) as assisted:
                 done = work(assisted)
         else:
@@ -121,10 +113,7 @@ def _finish(
         begun = (folder / "config.json").exists()
         say(f"Interrupted. Go on with: equigrad resume {folder}" if begun else "Interrupted.")
         raise typer.Exit(130) from None
-    if vertical:
-        tell_vertical(done, as_json=as_json)
-    else:
-        tell(done, as_json=as_json)
+    tell(done, as_json=as_json)
 
 
 def free_folder(name: str) -> Path:

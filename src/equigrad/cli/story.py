@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from equigrad.cli.output import emit_json, note, number, percent, show_table
+from equigrad.cli.vertical_story import tell_vertical
 
 if TYPE_CHECKING:
     from equigrad.federation.report.rows import PartyRow
@@ -29,6 +30,11 @@ _COLUMNS = (
 
 def tell(folder: Path, *, as_json: bool) -> None:
     """Print a run's table of parties and where its report is, or the same as one JSON object."""
+    from equigrad.federation.record.folder import RunFolder
+
+    if RunFolder.open(folder).kind() == "vertical":
+        tell_vertical(folder, as_json=as_json)
+        return
     from equigrad.federation.report.reading import read_run
     from equigrad.federation.report.rows import party_rows
 

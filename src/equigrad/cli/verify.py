@@ -27,7 +27,8 @@ def verify(
 ) -> None:
     """Recompute everything that can be recomputed from a record, and compare.
 
-    Of a run: values, reputations and rewards. Of a private training: epsilon from the events, the
+    Of a run: values, reputations and rewards. Of a vertical run: weights, steps, contributions,
+    bytes; with the sponsor's folder, all of it. Of a private training: epsilon from the events, the
     cost of privacy from the measurements. Of a scoring: epsilon of all that was released together,
     digests of models and scores, the selection from the scores.
 

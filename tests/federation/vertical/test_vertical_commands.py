@@ -30,15 +30,15 @@ def folder(files: Path, tmp_path: Path, equigrad: Any, monkeypatch: pytest.Monke
 
 def test_a_run_tells_rounds_and_ends_with_a_table(folder: Path, files: Path) -> None:
     out, err = json.loads((files / "told.json").read_text())
-    assert "vertical: bank with shop, clinic; regression, loss mse" in err
-    assert "rows: 90; in common with shop 81, clinic 90" in err
+    assert "regression by bank, assisted by shop, clinic; loss mse" in err
+    assert "aligned 90 rows: bank 90, shop 81, clinic 90" in err
     assert "info: The residual is the label" in err
     assert err.count("\nround ") == 4
     assert "round 4/4  loss " in err
-    for name in ("bank", "shop", "clinic"):
+    for name in ("bank (sponsor)", "shop", "clinic"):
         assert f" {name} " in out
-    assert "4 rounds behind the model" in out
-    assert "The residual is the label" in out
+    assert "Kept 4 rounds" in out
+    assert "split learning would have sent" in out
     assert "Report: runs/partners/report.html" in out
     assert (folder / "report.html").is_file()
     assert len(list((folder / "plots").glob("*.svg"))) == 5
@@ -51,7 +51,7 @@ def test_a_report_is_made_again_from_the_record(folder: Path, equigrad: Any) -> 
     assert (folder / "report.html").read_bytes() == page
     assert told["finished"]
     assert [row["party"] for row in told["parties"]] == ["bank", "shop", "clinic"]
-    assert told["rounds"] == 4
+    assert told["summary"]["rounds"] == 4
 
 
 def test_a_finished_run_is_finished_again(folder: Path, tmp_path: Path, equigrad: Any) -> None:
@@ -62,10 +62,10 @@ def test_a_finished_run_is_finished_again(folder: Path, tmp_path: Path, equigrad
     assert (copy / "report.html").read_bytes() == (folder / "report.html").read_bytes()
 
 
-def test_vertical_runs_have_no_scores_to_compare(folder: Path, equigrad: Any) -> None:
-    done = equigrad("compare", folder, folder)
-    assert done.code == 2
-    assert "got vertical ones" in done.err
+def test_runs_are_set_side_by_side(folder: Path, equigrad: Any) -> None:
+    told = json.loads(equigrad("compare", folder, folder, "--json").out)
+    assert [run["rounds"] for run in told["runs"]] == [4, 4]
+    assert "validation loss, last" in equigrad("compare", folder, folder).out
 
 
 def test_horizontal_commands_name_the_kind(files: Path, folder: Path, equigrad: Any) -> None:

@@ -73,6 +73,7 @@ def run_text(
     learners: dict[str, str] | None = None,
     top: str = "",
     vertical: str = "",
+    n_rounds: int = 4,
     more: str = "",
     party: dict[str, str] | None = None,
 ) -> str:
@@ -97,7 +98,7 @@ seed = 5
 {top}
 [vertical]
 task = "{task}"
-n_rounds = 4
+n_rounds = {n_rounds}
 {vertical}
 [vertical.alignment]
 key_file = "key.txt"

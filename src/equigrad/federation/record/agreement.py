@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from equigrad.errors import VerificationError
+from equigrad.errors import RecordError, VerificationError
 from equigrad.federation.record.chain import Line
 
-__all__ = ["TOLERANCE", "VerifyResult", "fault", "same", "where"]
+__all__ = ["TOLERANCE", "Malformed", "VerifyResult", "fault", "same", "where"]
 
 TOLERANCE = 1e-9
 """Numbers recomputed on another platform may differ by rounding; on one platform they agree."""
@@ -85,3 +85,20 @@ def _compare(line: Line, what: str, recorded: Any, again: Any, result: VerifyRes
 def fault(line: Line, why: str) -> VerificationError:
     """Return the error that names a line and what is wrong with it."""
     return VerificationError(f"{where(line)}: {why}; the record was changed or is not whole.")
+
+
+class Malformed:
+    """Turns what a malformed line makes the checks stumble over into a verification error."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise ``VerificationError`` for what was stumbled over."""
+        stumbles = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecordError)
+        if isinstance(error, stumbles) and not isinstance(error, VerificationError):
+            text = f"{where(self._line)}: expected a line as a run writes it, got a malformed one"
+            raise VerificationError(f"{text} ({type(error).__name__}: {error}).") from error

@@ -182,6 +182,10 @@ class RunFolder:
             ) from error
         return config
 
+    def kind(self) -> str:
+        """Return the kind of run that the folder holds; errors as for :meth:`read_config`."""
+        return str(self.read_config().get("kind", "horizontal"))
+
     def config_sha256(self) -> str:
         """Return the SHA-256 of ``config.json``, which equals ``sha256_json`` of its content."""
         return sha256_file(self.config_json)

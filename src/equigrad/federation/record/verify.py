@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from equigrad.errors import RecordError, VerificationError
-from equigrad.federation.config.loader import horizontal, restore_config
+from equigrad.errors import VerificationError
+from equigrad.federation.config.loader import restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.membership import Membership
 from equigrad.federation.methods import METHODS
-from equigrad.federation.record.agreement import VerifyResult, fault, same, where
+from equigrad.federation.record.agreement import Malformed, VerifyResult, fault, same
 from equigrad.federation.record.canonical import plain
 from equigrad.federation.record.chain import Line, iter_record
 from equigrad.federation.record.checkpoint import load_checkpoint
@@ -24,6 +24,7 @@ from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.record.judge import Judge
 from equigrad.federation.record.models import check_models
 from equigrad.federation.record.releases import ReleaseChecker
+from equigrad.federation.vertical.config.schema import VerticalConfig
 
 __all__ = ["VerifyResult", "verify"]
 
@@ -49,7 +50,11 @@ def verify(folder: Path | str, *, head: str | None = None) -> VerifyResult:
         At the first thing that does not agree, naming line, field, recorded and recomputed value.
     """
     place = RunFolder.open(folder)
-    config = horizontal(restore_config(place.read_config()))
+    config = restore_config(place.read_config())
+    if isinstance(config, VerticalConfig):
+        from equigrad.federation.vertical.verify import verify_vertical
+
+        return verify_vertical(place, config, head=head)
     result = VerifyResult()
     lines = _counted(iter_record(place.record), result)
     start = next(lines, None)
@@ -61,10 +66,10 @@ def verify(folder: Path | str, *, head: str | None = None) -> VerifyResult:
             "another one; it was changed."
         )
     result.count("configuration")
-    with _Malformed(start):
+    with Malformed(start):
         walk = _Walk(config, start, result)
     for line in lines:
-        with _Malformed(line):
+        with Malformed(line):
             walk.take(line)
     walk.end()
     _check_end(place, result, head)
@@ -99,22 +104,6 @@ def _check_end(place: RunFolder, result: VerifyResult, head: str | None) -> None
             f"{place.record}: expected a finish line, for there are final models, got none; the "
             "last line is missing, or the run was stopped while it finished (then resume it)."
         )
-
-
-class _Malformed:
-    """Turns what a malformed line makes the checks stumble over into a verification error."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        stumbles = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecordError)
-        if isinstance(error, stumbles) and not isinstance(error, VerificationError):
-            text = f"{where(self._line)}: expected a line as a run writes it, got a malformed one"
-            raise VerificationError(f"{text} ({type(error).__name__}: {error}).") from error
 
 
 class _Walk:

@@ -17,7 +17,6 @@ from equigrad.federation.vertical.ending import ending_of
 from equigrad.federation.vertical.game import Game
 from equigrad.federation.vertical.labels import LabelAccount
 from equigrad.federation.vertical.progress import SilentVertical, VerticalListener
-from equigrad.federation.vertical.report import write_report
 from equigrad.federation.vertical.setup import VerticalSetup, make_specs, prepare
 from equigrad.federation.vertical.sponsor_folder import SponsorFolder
 
@@ -63,6 +62,8 @@ def play_on(
 
 def _told(place: RunFolder, listener: VerticalListener, *, report: bool) -> Path:
     if report:
+        from equigrad.federation.vertical.report import write_report
+
         write_report(place)
     listener.finished(place.path)
     return place.path

@@ -50,6 +50,10 @@ class SponsorFolder:
             return
         write_arrays(path, {"message": message})
 
+    def message(self, pass_: int, t: int) -> Float64:
+        """Return the message of a round, ``(n_fit, K)``."""
+        return read_arrays(self._file("message", pass_, t))["message"]
+
     def messages(self, pass_: int, count: int) -> Float64:
         """Return the messages of rounds 1 to ``count`` >= 1, ``(count, n_fit, K)``."""
         found = [read_arrays(self._file("message", pass_, t)) for t in range(1, count + 1)]
