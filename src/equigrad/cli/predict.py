@@ -106,14 +106,17 @@ def _write(out: Path, answer: "Answer") -> None:
 
 
 def _summary(answer: "Answer") -> list[str]:
-    n = len(answer)
     took_part = ", ".join(answer.participants) or "nobody"
-    lines = [f"{n} {'row' if n == 1 else 'rows'}. Took part: {took_part}."]
+    lines = [f"{_rows(len(answer))}. Took part: {took_part}."]
     if answer.absent:
         told = "; ".join(f"{name} ({why})" for name, why in answer.absent.items())
         lines.append(f"Absent: {told}.")
     if answer.alone:
-        lines.append(f"{answer.alone} rows were known to the sponsor {answer.parties[0]} alone.")
+        lines.append(f"Known to the sponsor {answer.parties[0]} alone: {_rows(answer.alone)}.")
     if answer.unknown:
-        lines.append(f"{answer.unknown} rows were known to nobody and have no prediction.")
+        lines.append(f"Known to nobody, without a prediction: {_rows(answer.unknown)}.")
     return lines
+
+
+def _rows(count: int) -> str:
+    return f"{count} {'row' if count == 1 else 'rows'}"

@@ -104,7 +104,8 @@ def _finish(
     quiet_accountants()
     try:
         if kind == "vertical":
-            done = work(watch_vertical(quiet))
+            with watch_vertical(quiet) as assisted:
+                done = work(assisted)
         else:
             with watch(quiet) as listener:
                 done = work(listener)

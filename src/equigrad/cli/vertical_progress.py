@@ -4,7 +4,9 @@ It listens as :class:`equigrad.federation.vertical.progress.VerticalListener` sa
 the standard error, so that the standard output holds results alone.
 """
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,11 +23,21 @@ __all__ = ["VerticalLines", "watch_vertical"]
 _SHOWN = 8
 
 
-def watch_vertical(quiet: bool) -> "VerticalListener":
-    """Return a listener on the standard error; nothing is shown if ``quiet``."""
+@contextmanager
+def watch_vertical(quiet: bool) -> Iterator["VerticalListener"]:
+    """Yield a listener on the standard error; nothing but warnings is shown if ``quiet``.
+
+    What the training warns of is told at its end, each sentence once.
+    """
+    from equigrad.assistance import AssistanceWarning
     from equigrad.federation.vertical.progress import SilentVertical
 
-    return SilentVertical() if quiet else VerticalLines(errors())
+    lines = VerticalLines(errors())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AssistanceWarning)
+        yield SilentVertical() if quiet else lines
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        lines.message("warning", text)
 
 
 class VerticalLines:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from equigrad.assistance.arrays import Bool, Float64
+from equigrad.data.alignment import PsiServer
 from equigrad.errors import DataError, RecordError
 from equigrad.federation.messages import Message
 from equigrad.federation.record.canonical import sha256_array
@@ -26,6 +27,10 @@ from equigrad.federation.vertical.messages import (
     OfferRequest,
     PredictReply,
     PredictRequest,
+    PsiReply,
+    PsiRequest,
+    PsiSetupReply,
+    PsiSetupRequest,
     array,
     tensor,
 )
@@ -55,6 +60,8 @@ class VerticalAgent:
         self._read: PartyRows | None = None
         self._learner: PassLearner | None = None
         self._handlers: dict[type[Message], Callable[[Any], Message]] = {
+            PsiSetupRequest: self._psi_setup,
+            PsiRequest: self._psi_answer,
             OfferRequest: self._offer,
             FitRequest: self._fit,
             KeepRequest: self._keep,
@@ -94,6 +101,21 @@ class VerticalAgent:
 
     # --- alignment ------------------------------------------------------------------------------
 
+    def _psi_setup(self, message: PsiSetupRequest) -> PsiSetupReply:
+        server = PsiServer(self.rows.digests)
+        self.shelf.keep_psi_key(server.key)
+        setup = np.frombuffer(server.setup(message.n_rows), dtype=np.uint8)
+        return PsiSetupReply(round=message.round, party=self.spec.name, setup=tensor(setup))
+
+    def _psi_answer(self, message: PsiRequest) -> PsiReply:
+        server = PsiServer(self.rows.digests, self.shelf.psi_key())
+        response = server.respond(array(message.request).tobytes())
+        return PsiReply(
+            round=message.round,
+            party=self.spec.name,
+            response=tensor(np.frombuffer(response, dtype=np.uint8)),
+        )
+
     def _offer(self, message: OfferRequest) -> MaskReply:
         digests = array(message.digests)
         self._read = read_rows(self.spec.source, self.spec.key)
@@ -107,6 +129,7 @@ class VerticalAgent:
             "encoder": None if self.rows.encoder is None else self.rows.encoder.to_dict(),
         }
         self.shelf.keep_offer(digests[held], facts)
+        self.shelf.drop_psi_key()
         return MaskReply(
             round=message.round, party=self.spec.name, task=message.task, held=tensor(held)
         )

@@ -63,6 +63,38 @@ class PartyShelf:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    # --- private set intersection ---------------------------------------------------------------
+
+    def keep_psi_key(self, key: bytes) -> None:
+        """Write the party's secret of an intersection under way."""
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomic(self._psi_key, key, mode=0o600)
+
+    def psi_key(self) -> bytes:
+        """Return what :meth:`keep_psi_key` wrote.
+
+        Raises
+        ------
+        RecordError
+            If no intersection is under way.
+        """
+        try:
+            return self._psi_key.read_bytes()
+        except OSError as error:
+            raise RecordError(
+                "Expected a set-up before the request of a private set intersection, got none. "
+                "Start the alignment again."
+            ) from error
+
+    def drop_psi_key(self) -> None:
+        """Forget the secret: the rows are aligned."""
+        self._psi_key.unlink(missing_ok=True)
+
+    @property
+    def _psi_key(self) -> Path:
+        return self.path / "psi.key"
+
     # --- the offer ------------------------------------------------------------------------------
 
     def keep_offer(self, digests: npt.NDArray[np.uint8], facts: Mapping[str, Any]) -> None:

@@ -65,7 +65,9 @@ class AlignmentConfig(Section):
         "run file.",
     )
     id_fold: list[str] = Field(
-        [], description="What is folded in identifiers: casefold, spaces, alphanumeric."
+        [],
+        description="Foldings of identifiers after NFC and strip, in any order: nfkc, casefold, "
+        "collapse_spaces, alphanumeric, digits.",
     )
 
 

@@ -6,7 +6,7 @@ Made from the record alone, with the federation's canvas, so that all reports lo
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from equigrad.federation.report.plots.canvas import (
     INK,
@@ -134,8 +134,8 @@ def _steps(story: Story) -> Plot | None:
     positive = [y for y in ys if y > 0.0]
     if len(positive) == len(ys) and max(ys) > 20 * min(ys):
         axes.set_yscale("log")
-        for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            formatter(FuncFormatter(_short))  # Matplotlib's own writes powers as mathematics
+        axes.yaxis.set_major_formatter(FuncFormatter(_short))  # not powers, as mathematics
+        axes.yaxis.set_minor_formatter(NullFormatter())
     rounds_axis(axes, "round")
     axes.set_ylabel("eta")
     text = (
