@@ -480,7 +480,7 @@ def test_networks_are_made_for_the_rows_of_their_party():
     model = GALClassifier(learners, n_rounds=2, random_state=0)
     assert model.fit(parts, labels).score(parts, labels) > 0.8
     assert learners["camera"].describe()["epochs"] == 1
-    again = pickle.loads(pickle.dumps(model))
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301  # bytes of our own
     np.testing.assert_array_equal(again.predict_proba(parts), model.predict_proba(parts))
     with pytest.raises(ModelError, match=r"images \(h, w\)"):
         model.fit({"camera": parts["camera"].reshape(120, -1), "sensor": parts["sensor"]}, labels)

@@ -1,26 +1,14 @@
 """The door for classification."""
 
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
-from equigrad.assistance.arrays import Int64
 from equigrad.assistance.estimators.base import BaseGAL
-from equigrad.assistance.estimators.reading import refuse_unfinite
 from equigrad.assistance.losses import Loss
 from equigrad.assistance.privacy import LabelPrivacy
-from equigrad.assistance.state import TrainingState
-from equigrad.assistance.training import OnRound
-from equigrad.assistance.warn import AssistanceWarning
 from equigrad.assistance.weights import Weigher
-from equigrad.errors import DataError
 
 __all__ = ["GALClassifier"]
 

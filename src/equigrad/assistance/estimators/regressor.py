@@ -1,17 +1,8 @@
 """The door for regression."""
 
-from collections.abc import Collection, Iterator
-from typing import Any, Self
-
-import numpy as np
-import numpy.typing as npt
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_array, column_or_1d
 
 from equigrad.assistance.estimators.base import BaseGAL
-from equigrad.assistance.state import TrainingState
-from equigrad.assistance.training import OnRound
-from equigrad.errors import DataError
 
 __all__ = ["GALRegressor"]
 
@@ -84,4 +75,3 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
     n_features_in_, feature_names_in_
         As in scikit-learn; of all parties' columns together.
     """
-

@@ -85,7 +85,8 @@ class FoldLabels:
         Raises
         ------
         ConfigError
-            If labels were released once and this object did not watch it: nothing is released twice.
+            If labels were released once and this object did not watch it: nothing is
+            released twice.
         """
         plan: LabelPrivacy | None = self.settings.privacy
         if plan is None:
