@@ -210,11 +210,13 @@ def main() -> None:
     for name in sets:
         if "privacy" in given.parts:
             private_table(report, name, seeds, given.staged_seeds)
+            report.save(given.json)
         if "robust" in given.parts and name in ROBUST:
             lines = robust_rows(name, seeds)
             for line in lines:
                 report.row(part="robust", set=name, seeds=len(seeds), **line)
             show(f"{name}: robustness, {len(seeds)} seeds", lines)
+            report.save(given.json)
     report.finish(given.json, ["numpy", "scikit-learn"])
 
 
