@@ -1,8 +1,17 @@
 """The door for regression."""
 
+from collections.abc import Collection, Iterator
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_array, column_or_1d
 
 from equigrad.assistance.estimators.base import BaseGAL
+from equigrad.assistance.state import TrainingState
+from equigrad.assistance.training import OnRound
+from equigrad.errors import DataError
 
 __all__ = ["GALRegressor"]
 
@@ -75,3 +84,86 @@ class GALRegressor(RegressorMixin, BaseGAL):  # type: ignore[misc]  # scikit-lea
     n_features_in_, feature_names_in_
         As in scikit-learn; of all parties' columns together.
     """
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        held: Any = None,
+        on_round: OnRound | None = None,
+        state: TrainingState | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X
+            One table ``(n, d)``; or :class:`~equigrad.assistance.PartyBlocks`, or a list or mapping
+            of blocks ``(n, ...)``.
+        y
+            ``(n,)`` or ``(n, K)``.
+        sample_weight
+            ``(n,)``; the parties learn it, too.
+        held
+            ``(n, M)`` bool: party m holds row i, M in the order of the parties with the sponsor
+            first. Rows a party does not hold are never read.
+        on_round
+            Called with the :class:`~equigrad.assistance.Pass` after every round.
+        state
+            What its ``state()`` returned, to go on from there.
+
+        Raises
+        ------
+        ConfigError, DataError, ModelError, ValueError
+            For settings, rows or learners that do not fit each other.
+        BudgetExceededError
+            If labels are to be released once and the account refuses.
+        """
+        blocks = self._opened(X, y)
+        target = self._target(y)
+        self._flat = target.ndim == 1
+        self._train(
+            blocks,
+            target.reshape(len(target), -1),
+            classes=None,
+            sample_weight=sample_weight,
+            held=held,
+            on_round=on_round,
+            state=state,
+        )
+        return self
+
+    def predict(
+        self, X: Any, *, absent: Collection[str] = (), held: Any = None
+    ) -> npt.NDArray[np.float64]:
+        """Return values, ``(n,)`` or ``(n, K)`` as the labels were; see :meth:`answer`."""
+        return self._shaped(self.answer(X, absent=absent, held=held).scores)
+
+    def staged_predict(
+        self, X: Any, *, absent: Collection[str] = (), held: Any = None
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """Yield the values after each round 1..T."""
+        for scores in self._staged(X, absent, held):
+            yield self._shaped(scores)
+
+    def _target(self, y: Any) -> npt.NDArray[np.float64]:
+        target = check_array(
+            y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self, allow_nd=False
+        )
+        if target.ndim > 2 or target.size == 0:
+            raise DataError(f"Expected labels (n,) or (n, K), got shape {target.shape}.")
+        if target.ndim == 2 and target.shape[1] == 1:
+            target = column_or_1d(target, warn=True)
+        found: npt.NDArray[np.float64] = target
+        return found
+
+    def _shaped(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return scores[:, 0] if self._flat else scores
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that several outputs are fine."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
