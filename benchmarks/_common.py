@@ -52,7 +52,7 @@ class Claim:
         holds = None
         if self.value is not None:
             higher = self.better == "higher"
-            holds = self.value >= self.target if higher else self.value <= self.target
+            holds = bool(self.value >= self.target if higher else self.value <= self.target)
         object.__setattr__(self, "holds", holds)
 
 
