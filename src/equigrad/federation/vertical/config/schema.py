@@ -126,7 +126,9 @@ class VerticalEngineConfig(Section):
     """Where and how the parties run in process."""
 
     pool: Literal["thread", "process"] = Field("thread", description="What a worker is.")
-    workers: int = Field(1, ge=1, le=256, description="Parties that are served at a time.")
+    workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="Parties that are served at a time; default: all of them."
+    )
     checkpoint_every: int = Field(1, ge=1, description="Rounds between two checkpoints.")
 
 
