@@ -86,8 +86,9 @@ class AssistanceConfig(Section):
     )
     init: Literal["best", "mean"] = Field("best", description="The constant start.")
     n_rounds: int = Field(50, ge=1, description="Most rounds.")
-    weights: Literal["l2", "l1", "l1.5", "l4", "huber", "equal"] = Field(
-        "l2", description="Local loss of the assistance weights, or equal weights."
+    weights: Literal["l2", "l1", "l1.5", "l4", "huber", "cone", "equal"] = Field(
+        "l2",
+        description="Local loss of the assistance weights; cone: chosen with the step; or equal.",
     )
     weigh_on: Literal["holdout", "train"] = Field(
         "holdout",
@@ -148,7 +149,7 @@ class VerticalPartyConfig(Section):
     role: Literal["sponsor", "assistor"] = Field(
         "assistor", description="The sponsor has the label; there is one."
     )
-    data: str = Field(description="CSV or Parquet file, relative to the run file.")
+    data: str = Field(description="CSV, Parquet or npz file, relative to the run file.")
     id: str = Field(description="Column with the identifiers.")
     label: str | list[str] | None = Field(
         None, description="Column with the label, or several numbers (the sponsor alone)."
