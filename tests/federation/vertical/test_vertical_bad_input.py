@@ -80,6 +80,7 @@ def test_bad_files_are_refused_before_a_folder_is_made(
         ({"vertical": 'loss = "ce"'}, "loss of regression"),
         ({"vertical": "eta_max = 0"}, "eta_max to be a number > 0"),
         ({"vertical": "shrinkage = 2.0"}, "shrinkage"),
+        ({"vertical": 'weights = "hubert"'}, "Did you mean 'huber'"),
         ({"vertical": "min_parties = 3"}, "min_parties <= 2"),
         ({"vertical": "n_rouns = 3"}, "Did you mean `n_rounds`"),
         ({"learners": {"shop": "rigde"}}, "Did you mean 'ridge'"),

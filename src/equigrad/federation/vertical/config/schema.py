@@ -86,9 +86,10 @@ class AssistanceConfig(Section):
     )
     init: Literal["best", "mean"] = Field("best", description="The constant start.")
     n_rounds: int = Field(50, ge=1, description="Most rounds.")
-    weights: Literal["l2", "l1", "l1.5", "l4", "huber", "cone", "equal"] = Field(
+    weights: str = Field(
         "l2",
-        description="Local loss of the assistance weights; cone: chosen with the step; or equal.",
+        description="How parties are weighed: by a local loss (l2, l1, l1.5, l4, huber), cone "
+        "(together with the step), or equal.",
     )
     weigh_on: Literal["holdout", "train"] = Field(
         "holdout",
