@@ -22,7 +22,7 @@ MECHANISMS = ("laplace", "l2-sphere", "gaussian")
 
 
 class Draws(NamedTuple):
-    """One party's random numbers of a round: a direction ``(dim,)``, and two for a sphere's sign."""
+    """One party's numbers of a round: a direction ``(dim,)``, and two for a sphere's sign."""
 
     direction: Float64
     chance: Float64

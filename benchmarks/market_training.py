@@ -247,11 +247,10 @@ def plans(partition: str) -> list[Plan]:
 
 
 def quick(plan: Plan) -> Plan:
-    """Return the plan with two rules of buying, two mechanisms and a small grid."""
+    """Return the plan with two rules of buying, one aggregator and a small grid."""
     return replace(
         plan,
         settings=(Setting("clock", 1.0), EVERY_CAP),
-        mechanisms=("laplace", "l2-sphere"),
         aggregators=("opt-aggr",),
         steps=(0.03, 0.3, 3.0),
         clips=(0.3, 3.0),
