@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from equigrad.market import Auction, BidBook, Curve, Ladder, Terms
-from equigrad.market.aggregation import AGGREGATORS
+from equigrad.market.aggregation import AGGREGATORS, optimum
 from equigrad.market.auctions import AllIn, Clock
 from equigrad.market.workload import KINDS, Profiles
 
@@ -109,6 +109,11 @@ def weights_of(aggregator: str, sizes: Int64, precision: Float64) -> Float64:
     sizes, precision
         ``(rounds, invited)``.
     """
+    if aggregator == "opt-aggr":  # all rounds at once
+        found, some = np.zeros(sizes.shape), (precision > 0).any(axis=1)
+        if some.any():
+            found[some] = optimum(sizes[some], precision[some]).weights
+        return found
     rule = AGGREGATORS[aggregator]()
-    found = (rule.weights(d, c) for d, c in zip(sizes, precision, strict=True))
-    return np.array([np.zeros(sizes.shape[1]) if w is None else w for w in found])
+    each = (rule.weights(d, c) for d, c in zip(sizes, precision, strict=True))
+    return np.array([np.zeros(sizes.shape[1]) if w is None else w for w in each])

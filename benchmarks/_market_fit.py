@@ -72,13 +72,13 @@ def fit(
     Returns
     -------
     tuple
-        Twice ``(d, R, classes)``.
+        Twice ``(d classes, R)``.
     """
     x, y = found.train
     d, classes, models = x.shape[1], found.classes, len(arms.step)
     noisy = not arms.mechanism.startswith("none")
     spread = spreads(unit(arms.mechanism, d * classes), arms.eps) if noisy else arms.eps
-    weights = np.zeros((d, models, classes), np.float32)
+    weights = np.zeros((d * classes, models), np.float32)
     tail, counted = np.zeros_like(weights), 0
     for t, parties in enumerate(rounds):
         rows = np.concatenate(parties)
@@ -92,41 +92,43 @@ def fit(
             gradient = (x[rows[own]].T @ errors[own].reshape(size, -1)).reshape(weights.shape)
             nothing = Draws(np.zeros(d * classes), np.zeros(2))
             draws = draw(arms.mechanism, d * classes, generator) if noisy else nothing
-            direction = draws.direction.astype(np.float32).reshape(d, classes)
-            side = np.zeros(models)
-            if arms.mechanism == "l2-sphere":
-                side = np.einsum("drk,dk->r", gradient, direction, optimize=True)
-            norm = norms(arms.mechanism, gradient)
+            side = draws.direction.astype(np.float32) @ gradient
+            norm = norms(arms.mechanism, gradient).astype(np.float64)
             at = (arms.clip, spread[:, t, p], arms.eps[:, t, p], draws)
-            a, b = parts(arms.mechanism, norm.astype(np.float64), side, *at)
+            a, b = parts(arms.mechanism, norm, side, *at)
             if arms.mechanism != "l2-sphere":
-                gradient *= (arms.weights[:, t, p] * a).astype(np.float32)[:, None]
+                gradient *= (arms.weights[:, t, p] * a).astype(np.float32)
                 update += gradient
             ahead.append(arms.weights[:, t, p] * b)
             directions.append(draws.direction)
         if noisy:
-            noise = np.array(directions, np.float32).T @ np.array(ahead, np.float32)
-            update += noise.reshape(d, classes, models).transpose(0, 2, 1)
-        weights -= arms.step.astype(np.float32)[:, None] * update
+            update += np.array(directions, np.float32).T @ np.array(ahead, np.float32)
+        weights -= arms.step.astype(np.float32) * update
         if 2 * t >= len(rounds):
             tail += weights
             counted += 1
     return weights, tail / np.float32(counted)
 
 
+def _logits(x: Float32, weights: Float32) -> Float32:
+    """Return ``(n, classes, R)``."""
+    d, models = x.shape[1], weights.shape[1]
+    return np.asarray((x @ weights.reshape(d, -1)).reshape(len(x), -1, models))
+
+
 def _errors(x: Float32, y: Int64, weights: Float32, sizes: Int64) -> Float32:
     """Return the derivatives of each record's loss by its logits over its party's size."""
-    logits = (x @ weights.reshape(len(weights), -1)).reshape(len(x), *weights.shape[1:])
-    logits -= logits.max(axis=2, keepdims=True)
+    logits = _logits(x, weights)
+    logits -= logits.max(axis=1, keepdims=True)
     np.exp(logits, out=logits)
-    logits /= logits.sum(axis=2, keepdims=True)
-    logits[np.arange(len(y)), :, y] -= 1.0
+    logits /= logits.sum(axis=1, keepdims=True)
+    logits[np.arange(len(y)), y] -= 1.0
     logits /= sizes.astype(np.float32)[:, None, None]
     return logits
 
 
 def scores(part: tuple[Float32, Int64], weights: Float32, classes: int) -> Scores:
-    """Return how the models ``(d, R, classes)`` do on features and labels."""
+    """Return how the models ``(d classes, R)`` do on features and labels; a tie is wrong."""
     x, y = part
     models = weights.shape[1]
     counts = np.bincount(y, minlength=classes)
@@ -134,8 +136,11 @@ def scores(part: tuple[Float32, Int64], weights: Float32, classes: int) -> Score
     block = max(_BLOCK // (models * classes), 1)
     for first in range(0, len(y), block):
         rows = slice(first, first + block)
-        logits = x[rows] @ weights.reshape(len(weights), -1)
-        hit = logits.reshape(-1, models, classes).argmax(axis=2) == y[rows, None]
+        logits = _logits(x[rows], weights)
+        at = np.arange(len(logits)), y[rows]
+        own = logits[at]
+        logits[at] = -np.inf
+        hit = own > logits.max(axis=1)
         for c in range(classes):
             right[c] += hit[y[rows] == c].sum(axis=0)
     present = counts > 0

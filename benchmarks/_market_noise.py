@@ -57,10 +57,10 @@ def spreads(mechanism: LocalMechanism, eps: Float64) -> Float64:
 
 
 def norms(name: str, gradient: Float32) -> Float32:
-    """Return the norm that the mechanism clips, of gradients ``(d, models, classes)``."""
+    """Return the norm that the mechanism clips, of gradients ``(dim, models)``."""
     if name in ("laplace", "none-l1"):
-        return np.asarray(np.abs(gradient).sum(axis=(0, 2)))
-    return np.sqrt(np.einsum("drk,drk->r", gradient, gradient))
+        return np.asarray(np.abs(gradient).sum(axis=0))
+    return np.sqrt(np.einsum("jr,jr->r", gradient, gradient))
 
 
 def parts(

@@ -165,10 +165,8 @@ def measure(found: Task, plan: Plan, seeds: int, tuning: int) -> list[dict[str, 
         for seed, one in tested_on.items():
             arms = inputs(one, mechanism, plan, used.dim)
             last, tail = trained(used, one, mechanism, arms, step, clip, seed)
-            models = np.stack(
-                [last[:, 0::2], tail[:, 1::2]],
-                axis=2,  # each with its own step and clip
-            ).reshape(len(last), -1, used.classes)
+            models = last.copy()  # each iterate with its own step and clip
+            models[:, 1::2] = tail[:, 1::2]
             judged = scores(used.test, models, used.classes)
             accuracy.append(judged.accuracy.reshape(-1, 2))
             balanced.append(judged.balanced.reshape(-1, 2))
