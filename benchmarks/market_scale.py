@@ -1,12 +1,14 @@
-"""How the market scales: clearings, and the weights of least error against quadratic programming.
+"""How the market scales: clearing, weights of least error, training of auctions.
 
 ``clearing``: the auctions on seeded bids, up to a million parties, and the clock's slow form.
 ``aggregation``: bidders of lognormal sizes, three of ten selling nothing, epsilon uniform in
 (0, 2], Laplace noise on 98 coordinates. ``excess`` is the error bound of a solver's weights
 (negative ones cut to 0, then scaled to sum to one) over ours, minus one. ``ratio`` is a solver's
 processor seconds over ours of the same repetition. A batch is 96 rounds of 10 bidders with the
-gradient, as a training of auctions asks for. Run it on one core: ``OMP_NUM_THREADS=1``; processor
-seconds are what a busy machine leaves comparable. Solvers that are not installed are left out.
+gradient, as a training of auctions asks for. ``training``: a step of the learned clock's schedule
+and of DM-RegretNet, and the default plans by extrapolation. Run it on one core
+(``OMP_NUM_THREADS=1``); processor seconds are what a busy machine leaves comparable. Solvers that
+are not installed are left out.
 
 Run: ``python benchmarks/market_scale.py [--parts NAME ...] [--quick] [--json FILE]``
 """
@@ -19,10 +21,11 @@ import numpy.typing as npt
 
 from _common import Report, arguments, ratio, show
 from _market_clear import measure_clearings, times_of
+from _market_learning import measure_training
 from _market_qp import Solver, solvers
 from equigrad.market.aggregation import OptAggr, error_bound, optimum, shares
 
-PARTS = ("clearing", "aggregation")
+PARTS = ("clearing", "aggregation", "training")
 CLEARED = (1_000, 10_000, 100_000, 1_000_000)
 QUICK_CLEARED = (1_000, 10_000)
 DIM = 98
@@ -137,10 +140,13 @@ def main() -> None:
         for n in QUICK_SIZES if options.quick else SIZES:
             measure(report, n)
         measure_batch(report)
+    if "training" in options.parts:
+        measure_training(report, quick=options.quick)
     for part, title in (
         ("clearing", "Processor seconds to clear; peak memory of the process so far"),
         ("one round", "Weights of one round"),
         ("batch", "A batch of rounds"),
+        ("training", "Training an auction, processor seconds a step"),
     ):
         show(title, [row for row in report.rows if row["part"] == part])
     report.finish(options.json, ("scipy", "clarabel", "osqp"))
