@@ -42,10 +42,13 @@ def to_units(amount: str | int | Decimal, scale: int = SCALE, *, name: str = "bu
             "money is never a float."
         )
     try:
+        if isinstance(amount, str) and ("_" in amount or not amount.isascii()):
+            raise InvalidOperation  # Decimal takes 1_000 and digits of every script
         value = Decimal(amount.strip() if isinstance(amount, str) else amount)
     except InvalidOperation:
         raise ConfigError(
-            f'Expected {name} as a decimal string such as "480.47", got {amount!r}.'
+            f'Expected {name} as a decimal string such as "480.47", got {amount!r}. '
+            "Write digits and at most one point."
         ) from None
     if not value.is_finite() or value <= 0:
         raise ConfigError(f"Expected {name} > 0, got {amount!r}.")
