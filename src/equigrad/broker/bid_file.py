@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +144,7 @@ def _gather(path: Path, rows: Iterable[Row]) -> BidFile:
         public = row.positive("eps_cap_listed", "an epsilon") if listed else None
         found.append((party, _curve(row), cap, size, size_cap, public))
     columns = zip(*found, strict=True) if found else ((),) * 6
-    return BidFile(*columns, file=path)
+    return replace(BidFile(*columns), file=path)
 
 
 def _curve(row: Row) -> Curve:
