@@ -17,7 +17,6 @@ from equigrad.market import (
     canonical_bid,
     curve_values,
 )
-
 from equigrad.market.ladder import LEAST_STEP
 
 LADDER = Ladder(2.0, 4)
