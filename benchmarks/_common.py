@@ -73,6 +73,20 @@ class Report:
         self.rows.append(cells)
         return cells
 
+    def write(self, json_file: Path | None, packages: Sequence[str] = ()) -> None:
+        """Write what there is so far to ``json_file`` if given: a part done is not lost."""
+        if json_file is None:
+            return
+        content = {
+            "title": self.title,
+            "command": " ".join(["python", *sys.argv]),
+            "machine": machine(packages),
+            "claims": [asdict(c) for c in self.claims],
+            "rows": self.rows,
+        }
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
     def finish(self, json_file: Path | None, packages: Sequence[str] = ()) -> None:
         """Print the claims; write claims, rows and the machine to ``json_file`` if given."""
         where = machine(packages)
@@ -89,16 +103,7 @@ class Report:
             ],
         )
         print("  ".join(f"{key}={value}" for key, value in where.items()))
-        if json_file is not None:
-            content = {
-                "title": self.title,
-                "command": " ".join(["python", *sys.argv]),
-                "machine": where,
-                "claims": [asdict(c) for c in self.claims],
-                "rows": self.rows,
-            }
-            json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        self.write(json_file, packages)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
