@@ -160,11 +160,17 @@ def play(case: Case, seed: int) -> dict[str, object]:
 
 def main() -> None:
     """Play all cases and print the table."""
-    options = arguments(__doc__).parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--only", nargs="*", default=[], help="auctions by the start of their name")
+    options = parser.parse_args()
     report = Report("Does lying pay?")
     warnings.filterwarnings("ignore", "The first price is", UserWarning)  # coarse is fine here
     for case in cases(QUICK_PARTIES if options.quick else PARTIES):
+        if options.only and not case.name.startswith(tuple(options.only)):
+            continue
         row = report.row(**play(case, 7))
+        report.write(options.json)
+        print(f"{case.name}: {row['gain']} of {row['parties']} gain", flush=True)
         if case.name.startswith(("clock", "learned-clock")):
             for key in ("gain", "overspends", "losses"):
                 report.claim(f"{case.name}: {key}", float(row[key]), 0.0, "lower")

@@ -12,7 +12,7 @@ from equigrad.broker.pacing import Listener, Pacing
 from equigrad.market import Ladder
 from equigrad.market.learned import Schedule, Validation, select_schedule
 from equigrad.market.learned.training import TrainingPlan, train_menu
-from equigrad.market.workload import seeded_profiles
+from equigrad.market.workload import NSL_KDD_CLASSES, Profiles, seeded_profiles
 
 __all__ = ["VALIDATION_SEED", "ScheduleTask", "learn_schedule"]
 
@@ -112,12 +112,15 @@ def learn_schedule(task: ScheduleTask, pacing: Pacing, listener: Listener) -> Sc
 def _validation(task: ScheduleTask) -> Validation:
     """Return the rounds that choose: of the sizes trained for, fewer of the larger ones."""
     counts = _ROUNDS if not task.parties else {n: _near(n) for n in sorted(set(task.parties))}
-    profiles = []
-    for n, most in counts.items():
-        count = max(most * task.validation // _ROUNDS[10], 1)
-        drawn = seeded_profiles(n, seed=VALIDATION_SEED, runs=math.ceil(n * count / 1000))
-        profiles.append(drawn.take(range(min(count, len(drawn)))))
-    return Validation(profiles, _RATES)
+    kinds: list[list[Profiles]] = []
+    for classes in (None, NSL_KDD_CLASSES):  # lognormal sizes choose; both say where to use it
+        kinds.append([])
+        for n, most in counts.items():
+            count = max(most * task.validation // _ROUNDS[10], 1)
+            runs = math.ceil(n * count / 1000)
+            drawn = seeded_profiles(n, seed=VALIDATION_SEED, runs=runs, classes=classes)
+            kinds[-1].append(drawn.take(range(min(count, len(drawn)))))
+    return Validation(kinds[0], _RATES, kinds[1])
 
 
 def _near(parties: int) -> int:
