@@ -108,7 +108,7 @@ def _draw_supply(axes: Any, outcome: Outcome) -> None:
         axes.xaxis.set_minor_formatter("{x:.2g}")
         axes.tick_params(axis="x", which="both", labelsize="small", rotation=30)
         quality = found.terms.qualities().of(found.party)
-        if found.mechanism.startswith("clock") and found.valid:
+        if found.mechanism.startswith(("clock", "learned-clock")) and found.valid:
             sold = found.payments > 0
             amount = found.book.d * quality[np.arange(found.book.n), found.levels]
             per_unit = found.payments[sold] / amount[sold] / scale
