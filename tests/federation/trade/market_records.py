@@ -99,8 +99,7 @@ class Sale:
         self.held = self.terms()[1].held
         self.do("funds", s.Deposit(BUYER, "EUR", self.rounds * self.held, "funds"))
         yield "start", None, self.start()
-        if self.baselines:
-            yield "baselines", None, self.rivals()
+        yield "baselines", None, self.rivals() if self.baselines else {}
         for index in range(self.rounds):
             yield from ((stage, index, body) for stage, body in self.round(index))
         if finished:
@@ -122,7 +121,7 @@ class Sale:
             "currency": "EUR",
             "scale": EUR.scale,
             "cents": EUR.cents,
-            "ladder": {"eps_max": 2.0, "steps": 16},
+            "ladder": {"eps_max": "2.0", "steps": 16},
             "mechanism": self.auction.label,
             "claims": self.auction.claims.describe(),
             "local": {"mechanism": "l2-sphere", "bound": 1.0, "dim": DIM, "noise": "seeded"},
@@ -139,11 +138,18 @@ class Sale:
         }
 
     def rivals(self) -> dict[str, Any]:
-        scores = [0.55 + 0.1 * t for t in range(self.rounds)]
+        at = list(range(self.rounds))
+        scores = [0.55 + 0.1 * t for t in at]
+        losses = [0.6 - 0.1 * t for t in at]
         return {
-            "rounds": list(range(self.rounds)),
-            "non-private": {"scores": [x + 0.1 for x in scores]},
-            "buy-all": {"scores": [x + 0.02 for x in scores], "cost": 250 * EUR.scale},
+            "non-private": {"rounds": at, "score": [x + 0.1 for x in scores], "loss": losses},
+            "buy-all": {
+                "rounds": at,
+                "score": [x + 0.02 for x in scores],
+                "loss": losses,
+                "cost": 250 * EUR.scale,
+                "epsilons": dict.fromkeys(self.names, 1.5),
+            },
         }
 
     def round(self, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -220,7 +226,6 @@ class Sale:
                 "notes": list(found.notes),
             },
         )
-        awards = []
         bad = self.names[2] if self.trouble and index == 2 else None
         self.do(f"{round_}-offer", s.Offer(round_))
         for award in self.store.awards(round_):
@@ -233,17 +238,17 @@ class Sale:
             self.do(f"{award.key}-judge", s.Judge(award.key, verdict))
             self.spent[award.party] += float(self.ladder.eps(award.level))
             self.sales[award.party] += 1
-        for award in self.store.awards(round_):
-            awards.append(
-                {
-                    "award": award.key,
-                    "party": award.party,
-                    "state": award.state.value,
-                    "digest": award.delivery.digest if award.delivery else None,
-                    "bytes": award.delivery.size if award.delivery else None,
-                    "reason": award.reason,
-                }
-            )
+        awards = [
+            {
+                "award": award.key,
+                "party": award.party,
+                "state": award.state.value,
+                "digest": award.delivery.digest if award.delivery else None,
+                "bytes": award.delivery.size if award.delivery else None,
+                "reason": award.reason,
+            }
+            for award in self.store.awards(round_)
+        ]
         good = {award["party"] for award in awards if award["state"] == "verified"}
         yield "collect", {"awards": awards, "quorum": 1, "verified": len(good)}
         sizes = [paper.size for paper in opened.papers]
@@ -271,7 +276,12 @@ class Sale:
                 {
                     "parties": ordered,
                     "gram": np.eye(len(ordered)) * 4.0,
-                    "noise": [3.0] * len(ordered),
+                    "noise": {
+                        "variance": [3.0] * len(ordered),
+                        "dimension": DIM,
+                        "kind": "gaussian",
+                    },
+                    "rule": "cgsv-exact",
                     "values": [0.3 - 0.2 * i for i in range(len(ordered))],
                 },
             )
@@ -281,7 +291,8 @@ class Sale:
         for award in self.store.awards(round_):
             if award.state is s.AwardState.PAID:
                 self.earned[award.party] += award.payment
-        wallets = {name: self.store.balance(s.wallet(name, "EUR")) for name in (BUYER, *self.names)}
+        everybody = (BUYER, *self.names)
+        self.wallets = {name: self.store.balance(s.wallet(name, "EUR")) for name in everybody}
         yield (
             "settle",
             {
@@ -289,7 +300,8 @@ class Sale:
                 "fee": done["fee"],
                 "refunded": done["refunded"],
                 "held": terms.held,
-                "wallets": wallets,
+                "wallets": dict(self.wallets),
+                "failed": None,
                 "head": self.store.head.digest,
                 "release": release,
             },
@@ -298,21 +310,21 @@ class Sale:
 
     def finish(self) -> dict[str, Any]:
         return {
-            "models": {"coordinator.safetensors": digest("model")},
-            "parties": {
-                name: {
-                    "epsilon": self.spent[name],
-                    "delta": 0.0,
-                    "sales": self.sales[name],
-                    "earned": self.earned[name],
-                    "receipts": self.sales[name],
-                    "head": digest(("account", name)),
-                    "metrics": {},
-                }
-                for name in self.names
-            },
-            "metrics": {"score": 0.5 + 0.1 * (self.rounds - 1)},
             "reason": "rounds",
+            "rounds": self.rounds,
+            "models": {"coordinator.safetensors": digest("model")},
+            "digest": digest("weights"),
+            "parties": self.names,
+            "epsilon": list(self.spent.values()),
+            "delta": [0.0] * self.count,
+            "sales": list(self.sales.values()),
+            "earned": list(self.earned.values()),
+            "receipts": list(self.sales.values()),
+            "heads": [digest(("account", name)) for name in self.names],
+            "metrics": [{"score": 0.7}] * self.count,
+            "absent": {},
+            "wallets": self.wallets,
+            "coordinator": {"score": 0.5 + 0.1 * (self.rounds - 1), "loss": 0.5},
         }
 
 

@@ -66,8 +66,8 @@ def _scores(story: Story, rounds: Sequence[RoundRow]) -> Plot | None:
     for name, words in (("buy-all", "everybody sells its cap"), ("non-private", "no noise")):
         rival = (story.baselines or {}).get(name)
         if rival is not None:
-            at = story.baselines["rounds"] if story.baselines else ()
-            told = [(t + 1, y) for t, y in zip(at, rival["scores"], strict=True) if y is not None]
+            pairs = zip(rival["rounds"], rival["score"], strict=True)
+            told = [(t + 1, y) for t, y in pairs if y is not None]
             series[words] = told
     looks = (Style(_BLUE, "-", "o"), Style(_ORANGE, "--", "s"), Style(MUTED, ":", "^"))
     ends = []

@@ -261,7 +261,7 @@ def _why(turn: Turn) -> str:
     if not turn.settled or turn.line("aggregate").get("err") is not None:
         return ""
     notes = turn.line("clear").get("notes") or ()
-    reason = turn.line("aggregate").get("reason") or turn.line("settle").get("reason")
+    reason = turn.line("settle").get("failed")
     return str(reason or " ".join(notes) or "nobody delivered")
 
 
@@ -278,7 +278,7 @@ def party_rows(story: Story) -> list[PartyRow]:
         for party, award in turn.awards.items()
         if award.get("digest")
     }
-    closed = (story.finish or {}).get("parties") or {}
+    closed = story.closed("epsilon")
     return [_party(story, party, own, delivered, closed) for party, own in rows.items()]
 
 
@@ -287,10 +287,9 @@ def _party(
     party: str,
     rows: Sequence[SaleRow],
     delivered: set[tuple[int, str]],
-    closed: Mapping[str, Any],
+    closed: Mapping[str, float],
 ) -> PartyRow:
     paid = [row for row in rows if row.state == "paid"]
-    told = closed.get(party)
     return PartyRow(
         party,
         story.sizes[party],
@@ -300,7 +299,7 @@ def _party(
         sum(row.level > 0 for row in rows),
         len(paid),
         math.fsum(row.epsilon for row in rows if (row.round, party) in delivered),
-        None if told is None else float(told["epsilon"]),
+        closed.get(party),
         sum(row.paid for row in paid),
         sum(row.cost for row in paid),
         _mean([row.weight for row in paid if row.weight is not None]),
@@ -335,7 +334,7 @@ def summarise(story: Story) -> Summary:
 
 
 def _last(rivals: Mapping[str, Any], name: str) -> float | None:
-    scores = (rivals.get(name) or {}).get("scores") or ()
+    scores = (rivals.get(name) or {}).get("score") or ()
     return scores[-1] if scores else None
 
 

@@ -83,7 +83,7 @@ class Story:
     start
         Body of the first line.
     baselines
-        Body of the line with what other buyers would have come to; None if none was rehearsed.
+        Body of the line with what other buyers would have come to; None before it was rehearsed.
     turns
         The rounds in order.
     finish
@@ -123,6 +123,11 @@ class Story:
     def currency(self) -> Currency:
         """What money is counted in."""
         return Currency(self.start["currency"], self.start["scale"], self.start["cents"])
+
+    def closed(self, what: str) -> dict[str, Any]:
+        """Return what parties said at the end, by party; who did not answer is left out."""
+        told = self.finish or {}
+        return dict(zip(told.get("parties", ()), told.get(what, ()), strict=True))
 
     @property
     def regression(self) -> bool:

@@ -90,7 +90,7 @@ def _drawn(
     axes.set_ylabel(f"money, {code}")
     side_legend(axes)
     text = (
-        f"Round {turn.index + 1}: money that all {book.n} bidders together would be paid at each price "
+        f"Round {turn.index + 1}: money that all {book.n} bidders would be paid at each price "
         f"of the clock, against the budget.{found} Each seller's price leaves room for what it "
         "could sell at most, so the price of nobody depends on its own bid."
     )

@@ -1,8 +1,7 @@
 """The money of a run, followed from round to round: escrow, payments, fee, refund, wallets.
 
-In a ledger of the run's own everything is known; in a shared one others move money, too, and only
-what the run itself moved is compared. Neighbours: ``judge`` calls, ``ledger`` compares with the
-database.
+A record's wallets are what the run itself moved, also in a ledger that several runs share.
+Neighbours: ``judge`` calls, ``ledger`` compares with the database.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +22,18 @@ class Books:
         Who pays, and who is paid.
     funds
         Ledger units that the buyer paid in.
-    shared
-        Whether other runs use the wallets.
+
+    Attributes
+    ----------
+    wallets, earned, fees
+        Ledger units by name; what parties were paid; the market's share.
     """
 
-    def __init__(self, buyer: str, parties: Sequence[str], funds: int, *, shared: bool) -> None:
+    def __init__(self, buyer: str, parties: Sequence[str], funds: int) -> None:
         self.buyer = buyer
         self.wallets = {buyer: funds, **dict.fromkeys(parties, 0)}
         self.earned = dict.fromkeys(parties, 0)
         self.fees = 0
-        self._shared = shared
 
     def settle(
         self, line: Line, terms: Terms, payments: Mapping[str, int], result: VerifyResult
@@ -75,11 +76,5 @@ class Books:
         if set(told) != set(self.wallets):
             raise fault(line, f"expected the wallets of {sorted(self.wallets)}, got {sorted(told)}")
         for name, amount in self.wallets.items():
-            if type(told[name]) is not int or told[name] < 0:
-                raise fault(
-                    line, f"expected {name}'s wallet in whole units >= 0, got {told[name]!r}"
-                )
-            if not self._shared:
-                same(line, f"the wallet of {name}", told[name], amount, VerifyResult())
-        if not self._shared:
-            result.count("wallets", len(told))
+            same(line, f"the wallet of {name}", told[name], amount, VerifyResult())
+        result.count("wallets", len(told))

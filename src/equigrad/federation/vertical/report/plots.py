@@ -5,7 +5,6 @@ Made from the record alone, with the federation's canvas, so that all reports lo
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from equigrad.federation.report.plots.canvas import (
