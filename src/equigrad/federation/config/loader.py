@@ -63,8 +63,9 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> AnyConfig:
     Returns
     -------
     RunConfig, VerticalConfig or MarketConfig
-        By its `kind`; a file with a table [market] and no `kind` is of kind "market". Relative paths of files are taken from the run file's folder and made
-        absolute, so that the run can be resumed from anywhere.
+        By its `kind`; a file with a table [market] and no `kind` is of kind "market". Relative
+        paths of files are taken from the run file's folder and made absolute, so that the run can
+        be resumed from anywhere.
 
     Raises
     ------

@@ -37,9 +37,7 @@ class Aggregate:
 
 def estimates_of(local: LocalMechanism, uploads: Mapping[str, bytes]) -> dict[str, Float64]:
     """Return the gradient that each verified upload estimates, ``(dim,) float64`` by party."""
-    return {
-        party: local.estimate(Upload.from_bytes(content)) for party, content in uploads.items()
-    }
+    return {party: local.estimate(Upload.from_bytes(content)) for party, content in uploads.items()}
 
 
 def aggregate(
@@ -84,10 +82,10 @@ def aggregate(
     if lam is None:
         return Aggregate(None, body)
     bound = error_bound(lam, sizes, precision, bound=noise.l2_bound)
-    total = sum(
-        (weight * estimates[party] for party, weight in zip(parties, lam, strict=True) if weight),
-        start=np.zeros(0),
-    )
+    total = np.zeros(len(next(iter(estimates.values()))))
+    for party, weight in zip(parties, lam.tolist(), strict=True):
+        if party in estimates:
+            total += weight * estimates[party]
     if bound is None:
         raise ValueError("Expected an error bound of weights that exist, got none.")
     body |= {

@@ -52,7 +52,9 @@ def ask(
     for party in requests:
         reply = came.get(party) or Failure(party, "lost", "the engine returned nothing")
         if isinstance(reply, Failure):
-            answers.absent[party] = f"{reply.reason}: {reply.detail}" if reply.detail else reply.reason
+            answers.absent[party] = (
+                f"{reply.reason}: {reply.detail}" if reply.detail else reply.reason
+            )
             continue
         wrong = _wrong(reply, party, requests[party])
         if wrong is None and isinstance(reply, DeclineReply):

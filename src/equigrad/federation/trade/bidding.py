@@ -155,9 +155,7 @@ def open_bids(
     round_ = ledger.need(s.Round, offering.id)
     ledger.clock.beyond(round_.commit_by or 0)
     requests = {
-        party: OpenRequest(
-            round=offering.number, task=offering.task, market_round=offering.id
-        )
+        party: OpenRequest(round=offering.number, task=offering.task, market_round=offering.id)
         for party in sealed
     }
     deadline = offering.terms.reveal_seconds

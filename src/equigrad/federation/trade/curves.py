@@ -68,7 +68,8 @@ def _curve(bids: BidsConfig, seed: int, seller: SellerConfig) -> tuple[Curve, fl
     if bids.source == "synthetic":
         stream = numpy_stream(seed, "curve", party=seller.name)
         drawn_kind = bids.kinds[int(stream.integers(len(bids.kinds)))]
-        drawn_factor, drawn_cap = stream.uniform(*bids.factors), stream.uniform(*bids.caps)
+        drawn_factor = stream.uniform(bids.factors[0], bids.factors[1])
+        drawn_cap = stream.uniform(bids.caps[0], bids.caps[1])
         kind = kind or drawn_kind
         factor = factor or (1.0 if kind == "table" else float(drawn_factor))
         cap = cap or float(drawn_cap)

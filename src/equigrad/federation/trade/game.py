@@ -87,9 +87,7 @@ class MarketGame:
         """Make the present state the one to go on from."""
         if not self._saved:
             state = self.state
-            self._journal.keep(
-                state.next_round - 1, state.facts(), state.arrays(), self._transport
-            )
+            self._journal.keep(state.next_round - 1, state.facts(), state.arrays(), self._transport)
             self._saved = True
 
     # --- one round ------------------------------------------------------------------------------
@@ -161,9 +159,7 @@ class MarketGame:
             counts=counts,
         )
 
-    def _settled(
-        self, offering: Offering, cleared: Cleared, release: str | None
-    ) -> dict[str, Any]:
+    def _settled(self, offering: Offering, cleared: Cleared, release: str | None) -> dict[str, Any]:
         """Close the round, pay, and return the record's line ``settle``."""
         ledger, name = self._ledger, offering.id
         if not cleared.failed:

@@ -19,7 +19,6 @@ from equigrad.federation.party.evaluate import evaluate
 from equigrad.federation.party.spec import Records, model_input
 from equigrad.federation.record.canonical import sha256_json
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.setup import COORDINATOR
 from equigrad.federation.trade.config.check import setup_problem
 from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.trade.curves import Offered, offers
@@ -163,9 +162,7 @@ def prepare(config: MarketConfig) -> MarketSetup:
     records = {name: Records.of(data) for name, data in dealt.parties.items()}
     offered = offers(config, {name: len(own) for name, own in records.items()})
     inputs = model_input(dealt.test)
-    first = FullGradient(
-        records[names[0]], inputs, config.model, seed=config.seed, party=names[0]
-    )
+    first = FullGradient(records[names[0]], inputs, config.model, seed=config.seed, party=names[0])
     dim = first.dim
     local = local_mechanism(trade.local, dim)
     told = dim if trade.dim == "model" else trade.dim
@@ -209,7 +206,7 @@ def prepare(config: MarketConfig) -> MarketSetup:
         auction,
         local,
         noise,
-        first.initial,
+        first.initial.cpu(),
         listings,
         terms.held,
         funds,

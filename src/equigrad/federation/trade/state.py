@@ -86,7 +86,9 @@ class MarketState:
         """Return the rest of it."""
         return {"model": self.model, "total": self.total}
 
-    def step(self, settings: StepConfig, round_: int, rounds: int, direction: Float64 | None) -> None:
+    def step(
+        self, settings: StepConfig, round_: int, rounds: int, direction: Float64 | None
+    ) -> None:
         """Move the model against ``direction``, if there is one, and count it if it is averaged."""
         if direction is not None:
             rate = settings.lr * settings.lr_decay**round_

@@ -209,7 +209,9 @@ def _ledger(config: MarketConfig) -> Iterator[Problem]:
         yield Problem(path, f"market.ledger: {error}")
         return
     if url.get_backend_name() == "sqlite" and not PurePath(str(url.database)).is_absolute():
-        text = f"Expected market.ledger as a file's path or a URL with a whole path, got {address!r}."
+        text = (
+            f"Expected market.ledger as a file's path or a URL with a whole path, got {address!r}."
+        )
         yield Problem(path, f"{text} Write the path alone: it is taken from the run file.")
     if url.password is not None:
         text = (
