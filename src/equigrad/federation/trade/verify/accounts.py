@@ -1,8 +1,8 @@
 """The parties' privacy accounts beside a market record: what was delivered was paid for in them.
 
 The accounts hold the very bytes that were delivered, so that the public check is made again, and
-what the coordinator computed of them is computed once more. Neighbours: ``judge`` has recomputed the
-record, ``uploads`` uses the bytes.
+what the coordinator computed of them is computed once more. Neighbours: ``judge`` has recomputed
+the record, ``uploads`` uses the bytes.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from equigrad.federation.trade.sales import open_account, sale_id, spent_delta
 from equigrad.federation.trade.verify.judge import Judge
 from equigrad.federation.trade.verify.sold import Sold
 from equigrad.privacy.account import Sale, SalesAccount
+from equigrad.privacy.account.chain import first_link
 
 __all__ = ["check_accounts"]
 
@@ -146,7 +147,8 @@ class _Account:
                 f"expected {spent} sales, as {self._party}'s account has them, got "
                 f"{body['sales'][i]}",
             )
-        entries = [entry.chain.hex() for entry in account.entries()]
+        first = first_link(account.owner, account.epsilon, account.delta, account.accountant)
+        entries = [first.hex(), *(entry.chain.hex() for entry in account.entries())]
         if body["heads"][i] not in entries:
             raise fault(finish, f"expected the head of {self._party}'s account, got another")
         if body["heads"][i] == entries[-1]:  # nothing was charged since

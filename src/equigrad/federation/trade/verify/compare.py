@@ -33,7 +33,7 @@ def same_by_party(
     told, again
         As recorded and as recomputed.
     result
-        Where comparisons are counted, under ``what``.
+        Where comparisons are counted, under the plural of ``what``.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def same_by_party(
     for party, ours, theirs in zip(parties, told, again, strict=True):
         same(line, f"the {what} of {party}", ours, theirs, one)
     result.exact = result.exact and one.exact
-    result.count(what, len(parties))
+    result.count(f"{what}s", len(parties))
 
 
 def is_digest(text: Any) -> bool:

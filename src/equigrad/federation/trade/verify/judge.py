@@ -1,7 +1,7 @@
 """A market record, line by line: each must follow from the run file and the lines before it.
 
-Neighbours: ``opening`` has judged the first line; ``selling``, ``worth`` and ``money`` recompute the
-stages of a round, ``last`` the end.
+Neighbours: ``opening`` has judged the first line; ``selling``, ``worth`` and ``money`` recompute
+the stages of a round, ``last`` the end.
 """
 
 from equigrad.federation.record.agreement import VerifyResult, fault, same

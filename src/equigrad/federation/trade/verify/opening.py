@@ -10,7 +10,6 @@ from equigrad.errors import EquigradError
 from equigrad.federation.record.agreement import VerifyResult, fault, same
 from equigrad.federation.record.canonical import plain
 from equigrad.federation.record.chain import Line
-from equigrad.federation.setup import COORDINATOR
 from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.trade.money import Ids, currency_of, funds_of
 from equigrad.federation.trade.protection import local_mechanism
@@ -105,8 +104,7 @@ def check_start(config: MarketConfig, line: Line, result: VerifyResult) -> Openi
         "aggregator": trade.aggregator,
         "dim": told,
         "account": {**trade.account.model_dump(), "limit": limits},
-        "ledger": "shared" if ids.shared else "own",
-        "coordinator": COORDINATOR,
+        "ledger": "own" if trade.ledger is None else "shared",
         "mark": SEEDED_MARK if seeded else None,
     }
     for key, value in again.items():
@@ -149,8 +147,8 @@ def _money(opening: Opening, line: Line, result: VerifyResult) -> None:
     ]
     public = auction_terms(published_auction("all-in form=truthful"), trade, listings)
     held = settlement_terms(trade, opening.ids.job, public, opening.local.dim).held
-    same(line, "money held in a round", line.body["held"], held, result)
-    same(line, "funds of the buyer", line.body["funds"], funds_of(config, held), result)
+    same(line, "money", line.body["held"], held, result)
+    same(line, "money", line.body["funds"], funds_of(config, held), result)
 
 
 def _cap(eps_max: float) -> str:

@@ -67,7 +67,8 @@ def check_uploads(
         again = vector_sha256(state.delivered())
         same(finish, "models, made again", finish.body["digest"], again, judge.result)
         measured = plain(finite(setup.measure(state.delivered())) or {})
-        same(finish, "scores and losses", finish.body[COORDINATOR], measured, judge.result)
+        for told in (finish.body[COORDINATOR], *finish.body["metrics"]):
+            same(finish, "scores and losses", told, measured, judge.result)
 
 
 def _round(judge: Judge, lines: Mapping[str, Line], uploads: Mapping[str, bytes]) -> Float64 | None:

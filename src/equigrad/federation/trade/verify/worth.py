@@ -84,10 +84,10 @@ def check_aggregate(
     lam = AGGREGATORS[aggregator]().weights(sizes, precision) if counts and came.any() else None
     bound = error_bound(lam, sizes, precision, bound=noise.l2_bound) if parties else None
     body = line.body
-    same(line, "bidders", body["parties"], parties, result)
+    same(line, "members", body["parties"], parties, result)
     if lam is None or bound is None:
         for key in ("weights", *_BOUND, "estimate_norm"):
-            same(line, "weight", body[key], None, result)
+            same(line, "weights", body[key], None, result)
         return
     if body["weights"] is None:
         raise fault(line, f"expected weights of {int(came.sum())} deliveries, got none")
