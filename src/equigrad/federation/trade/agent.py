@@ -77,7 +77,7 @@ class SellerAgent:
 
     def __init__(self, spec: SellerSpec) -> None:
         self.spec = spec
-        self.folder = SellerFolder(spec.folder)
+        self.folder = SellerFolder(spec.folder, durable=spec.local.noise == "secret")
         sold = Records(spec.train.features[: spec.size], spec.train.labels[: spec.size])
         self._gradient = FullGradient(
             sold, spec.model_input, spec.model, seed=spec.seed, party=spec.name, device=spec.device
