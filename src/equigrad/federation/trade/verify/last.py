@@ -71,12 +71,16 @@ def _party(judge: "Judge", line: Line, party: str, told: dict[str, Any]) -> None
     if told["receipts"] != len(own):
         raise fault(line, f"expected {len(own)} receipts at {party}, got {told['receipts']}")
     account = judge.opening.config.market.account
-    least = math.fsum(sold.epsilon for sold in came) if account.cost == "basic" else 0.0
-    if not least - TOLERANCE <= told["epsilon"] <= limit * (1 + TOLERANCE):
+    least, most = 0.0, limit
+    if account.cost == "basic":
+        good = [sold for sold in came if sold.state == "verified"]
+        least = math.fsum(sold.epsilon for sold in good)
+        most = least if told["sales"] == len(good) else limit
+    if not least - TOLERANCE <= told["epsilon"] <= most * (1 + TOLERANCE):
         raise fault(
             line,
-            f"expected an epsilon of {party} from {least:g}, what it delivered, to its limit "
-            f"{limit:g}, got {told['epsilon']!r}",
+            f"expected an epsilon of {party} from {least:g}, what it delivered, to {most:g}, got "
+            f"{told['epsilon']!r}",
         )
     if not 0 <= told["delta"] <= account.delta * (1 + TOLERANCE):
         raise fault(line, f"expected a delta of {party} up to {account.delta:g}")

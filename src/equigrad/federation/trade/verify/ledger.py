@@ -130,12 +130,13 @@ class _Comparing:
 
     def _award(self, sold: Sold, award: s.Award) -> None:
         state = s.AwardState.VERIFIED if award.state is s.AwardState.PAID else award.state
-        came = None if award.delivery is None else award.delivery.digest
+        came = award.delivery
         for what, told, again in (
             ("level", sold.level, award.level),
             ("payment", sold.payment, award.payment),
             ("state", sold.state, state.value),
-            ("delivery", sold.digest, came),
+            ("delivery", sold.digest, None if came is None else came.digest),
+            ("delivery's size", sold.size, None if came is None else came.size),
         ):
             same(sold.line, f"the {what} of {sold.party} in the ledger", told, again, _quiet())
 

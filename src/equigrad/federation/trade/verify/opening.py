@@ -83,6 +83,7 @@ def check_start(config: MarketConfig, line: Line, result: VerifyResult) -> Openi
     ids = Ids(task_of(config), shared=trade.ledger is not None)
     seeded = trade.local.noise == "seeded"
     again: dict[str, Any] = {
+        "schema": "equigrad-record-1",
         "kind": config.kind,
         "name": config.name,
         "task": task_of(config),
@@ -122,6 +123,7 @@ def check_start(config: MarketConfig, line: Line, result: VerifyResult) -> Openi
         local,
         noise,
     )
+    same(line, "model of the start", body["model"]["factory"], config.model.factory, VerifyResult())
     _money(opening, line, result)
     return opening
 

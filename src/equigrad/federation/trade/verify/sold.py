@@ -21,8 +21,8 @@ class Sold:
         Which round, whose, and the award's id.
     level, epsilon, payment
         What was awarded.
-    state, digest
-        What became of it, and SHA-256 of what was delivered.
+    state, digest, size
+        What became of it; SHA-256 and number of the bytes that were delivered.
     """
 
     line: Line
@@ -34,6 +34,7 @@ class Sold:
     payment: int
     state: str
     digest: str | None
+    size: int | None
 
     @classmethod
     def of(cls, round_: int, line: Line, found: Clearing) -> list[Self]:
@@ -52,6 +53,7 @@ class Sold:
                     award.payment,
                     told["state"],
                     told["digest"],
+                    told["bytes"],
                 )
             )
         return made
