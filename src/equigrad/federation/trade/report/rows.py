@@ -196,7 +196,9 @@ def _sale(turn: Turn, party: str) -> SaleRow:
         level, epsilon = int(clear["levels"][place]), float(clear["epsilons"][place])
         payment, cost = int(clear["payments"][place]), int(clear["costs"][place])
     weights, values = turn.line("aggregate").get("weights"), turn.line("appraise")
-    weighed = weights is not None and place is not None and state in ("paid", "awarded")
+    weight = None
+    if weights is not None and place is not None and state in ("paid", "awarded"):
+        weight = float(weights[place])
     value = None
     if party in values.get("parties", ()):
         value = values["values"][values["parties"].index(party)]
@@ -210,7 +212,7 @@ def _sale(turn: Turn, party: str) -> SaleRow:
         payment,
         cost,
         payment if state == "paid" else 0,
-        float(weights[place]) if weighed else None,
+        weight,
         None if value is None else float(value),
     )
 
@@ -248,8 +250,13 @@ def _round(turn: Turn) -> RoundRow:
         sum(a["state"] in ("verified", "paid") for a in turn.awards.values()),
         int(turn.line("announce")["terms"]["budget"]),
         int(clear.get("spent", 0)),
-        *(int(settle.get(key, 0)) for key in ("paid", "fee", "refunded")),
-        *(aggregate.get(k) for k in ("err", "variance_term", "bias_term", "err_over_l2")),
+        int(settle.get("paid", 0)),
+        int(settle.get("fee", 0)),
+        int(settle.get("refunded", 0)),
+        aggregate.get("err"),
+        aggregate.get("variance_term"),
+        aggregate.get("bias_term"),
+        aggregate.get("err_over_l2"),
         measured.get("score"),
         measured.get("loss"),
         _why(turn),
@@ -320,13 +327,17 @@ def summarise(story: Story) -> Summary:
         len(rounds),
         sum(row.err is not None for row in rounds),
         sum(row.sales for row in parties),
-        *(sum(getattr(row, k) for row in rounds) for k in ("budget", "paid", "fee", "refunded")),
+        sum(row.budget for row in rounds),
+        sum(row.paid for row in rounds),
+        sum(row.fee for row in rounds),
+        sum(row.refunded for row in rounds),
         _mean(relative),
         statistics.median(relative) if relative else None,
         scores[0] if scores else None,
         scores[-1] if scores else None,
         losses[-1] if losses else None,
-        *(_last(rivals, name) for name in ("non-private", "buy-all")),
+        _last(rivals, "non-private"),
+        _last(rivals, "buy-all"),
         (rivals.get("buy-all") or {}).get("cost"),
         max((row.epsilon for row in parties), default=0.0),
         None if story.finish is None else str(story.finish["reason"]),
