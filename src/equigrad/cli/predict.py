@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equigrad._validate import choice
 from equigrad.cli.complete import run_folders
 from equigrad.cli.output import emit_json, note, say
 from equigrad.cli.run import JsonOption
@@ -57,10 +58,13 @@ def predict(
     Example: [bold]equigrad predict runs/shopping --rows new-customers.csv --out scores.csv[/]
     """
     from equigrad.assistance import AssistanceWarning
+    from equigrad.assistance.model import ABSENT
     from equigrad.federation.vertical.answer import answer_csv, answer_json
     from equigrad.federation.vertical.predict import predict as ask
 
     _check_out(out)
+    if mode is not None:
+        choice("--if-absent", mode, ABSENT)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AssistanceWarning)
         files = dict(_pair(given) for given in party_rows or ())
