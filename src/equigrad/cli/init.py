@@ -12,13 +12,21 @@ from equigrad.errors import ConfigError
 
 __all__ = ["init"]
 
-_TEMPLATES = {"horizontal": "template.toml", "vertical": "vertical.toml"}
+_TEMPLATES = {
+    "horizontal": "template.toml",
+    "vertical": "vertical.toml",
+    "market": "market.toml",
+}
 
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("run.toml"),
     kind: Annotated[
-        str, typer.Option("--kind", help="horizontal: other records; vertical: other columns.")
+        str,
+        typer.Option(
+            "--kind",
+            help="horizontal: other records; vertical: other columns; market: gradients for money.",
+        ),
     ] = "horizontal",
 ) -> None:
     """Write a commented run file that works as it is.
