@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equigrad._validate import choice
 from equigrad.cli.complete import run_folders
 from equigrad.cli.output import emit_json, note, say
 from equigrad.cli.run import JsonOption
@@ -57,6 +56,7 @@ def predict(
 
     Example: [bold]equigrad predict runs/shopping --rows new-customers.csv --out scores.csv[/]
     """
+    from equigrad._validate import choice
     from equigrad.assistance import AssistanceWarning
     from equigrad.assistance.model import ABSENT
     from equigrad.federation.vertical.answer import answer_csv, answer_json
