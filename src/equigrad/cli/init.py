@@ -12,13 +12,21 @@ from equigrad.errors import ConfigError
 
 __all__ = ["init"]
 
-_TEMPLATES = {"horizontal": "template.toml", "vertical": "vertical.toml"}
+_TEMPLATES = {
+    "horizontal": "template.toml",
+    "vertical": "vertical.toml",
+    "market": "market.toml",
+}
 
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("run.toml"),
     kind: Annotated[
-        str, typer.Option("--kind", help="horizontal: other records; vertical: other columns.")
+        str,
+        typer.Option(
+            "--kind",
+            help="horizontal: other records; vertical: other columns; market: gradients for money.",
+        ),
     ] = "horizontal",
 ) -> None:
     """Write a commented run file that works as it is.
@@ -55,4 +63,5 @@ def init(
         raise ConfigError(
             f"Expected to write {file}, got: {error.strerror}. Check the path and its permissions."
         ) from None
-    note(f"Wrote {file}. Start it with: equigrad run {file}")
+    also = f" and {data}/ (three files and a key)" if kind == "vertical" else ""
+    note(f"Wrote {file}{also}. Start it with: equigrad run {file}")

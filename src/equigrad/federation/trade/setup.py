@@ -23,6 +23,7 @@ from equigrad.federation.trade.config.check import setup_problem
 from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.trade.curves import Offered, offers
 from equigrad.federation.trade.gradient import FullGradient
+from equigrad.federation.trade.inviting import invited_in
 from equigrad.federation.trade.money import Ids, currency_of, funds_of
 from equigrad.federation.trade.protection import local_mechanism
 from equigrad.federation.trade.spec import SellerSpec
@@ -109,16 +110,7 @@ class MarketSetup:
         out
             The last round that a party misses because it did not open a bid.
         """
-        here = [
-            name
-            for name in self.parties
-            if self.offered[name].seller.present(round_) and out.get(name, -1) < round_
-        ]
-        few = self.config.market.invite
-        if few is None or few >= len(here):
-            return tuple(here)
-        first = round_ * few
-        return tuple(sorted((here[(first + i) % len(here)] for i in range(few)), key=here.index))
+        return invited_in(self.config, self.parties, round_, out)
 
     def gradient(self, party: str) -> FullGradient:
         """Return the unprotected gradient of the records that a party sells, for rehearsals."""
