@@ -22,6 +22,7 @@ GENERATED = {
     DOCS / "run-file.md": run_file.reference,
     DOCS / "score-settings.md": run_file.score_reference,
     DOCS / "train-settings.md": run_file.train_reference,
+    DOCS / "vertical-settings.md": run_file.vertical_reference,
 }
 """Who writes the generated part of which page."""
 

@@ -109,5 +109,7 @@ def test_quick_start_is_executed() -> None:
         "docs/market.md",
         "docs/opacus-migration.md",
         "docs/valuation.md",
+        "docs/vertical.md",
+        "docs/vertical-settings.md",
     }
     assert promised <= set(WITH_CODE)

@@ -63,4 +63,5 @@ def init(
         raise ConfigError(
             f"Expected to write {file}, got: {error.strerror}. Check the path and its permissions."
         ) from None
-    note(f"Wrote {file}. Start it with: equigrad run {file}")
+    also = f" and {data}/ (three files and a key)" if kind == "vertical" else ""
+    note(f"Wrote {file}{also}. Start it with: equigrad run {file}")

@@ -83,7 +83,7 @@ class SellerFolder:
             self._make()
             new = path.with_name(f"secret.{os.getpid()}.{os.urandom(8).hex()}")
             write_atomic(new, os.urandom(_SECRET_BYTES), mode=0o600)
-            with suppress(FileExistsError), writing(path):
+            with writing(path), suppress(FileExistsError):
                 os.link(new, path)  # the first one stays
             new.unlink()
         found = path.read_bytes()

@@ -14,6 +14,7 @@ from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.report.cells import rows_csv
 from equigrad.federation.vertical.report.rows import RoundRow, party_rows, round_rows, summarise
 from equigrad.federation.vertical.report.story import Story
+from equigrad.federation.vertical.report.traffic import traffic_rows
 
 __all__ = ["metrics", "metrics_csv", "write_metrics"]
 
@@ -27,7 +28,8 @@ def metrics(story: Story) -> dict[str, Any]:
     -------
     dict
         ``schema``; ``head``, the hash of the record's last line; ``finished``; ``summary``,
-        ``parties`` and ``rounds`` with the fields of ``Summary``, ``PartyRow`` and ``RoundRow``.
+        ``parties``, ``rounds`` and ``traffic`` with the fields of ``Summary``, ``PartyRow``,
+        ``RoundRow`` and ``TrafficRow``.
     """
     return {
         "schema": SCHEMA,
@@ -36,6 +38,7 @@ def metrics(story: Story) -> dict[str, Any]:
         "summary": asdict(summarise(story)),
         "parties": [asdict(row) for row in party_rows(story)],
         "rounds": [asdict(row) for row in round_rows(story)],
+        "traffic": [asdict(row) for row in traffic_rows(story)],
     }
 
 

@@ -3,10 +3,12 @@
 Neighbours: ``judge`` recomputes what follows from the record alone, ``replay`` plays the run again.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 
+from equigrad.assistance import AssistanceWarning
 from equigrad.errors import RecordError, VerificationError
 from equigrad.federation.record.agreement import Malformed, VerifyResult, fault, same
 from equigrad.federation.record.canonical import plain
@@ -111,7 +113,9 @@ def _play_again(
         else:
             check_masks(lines[1], names, held, result)
             comparing.skip(2)
-        training = game.train(held, None, resumed=True)
+        with warnings.catch_warnings():  # they were told when the run was made
+            warnings.simplefilter("ignore", AssistanceWarning)
+            training = game.train(held, None, resumed=True)
         told = [(line.stage, line.body) for line in lines if line.stage != "finish"]
         ending = ending_of(setup, game.parties, training, told)
         comparing.line("finish", None, ending.body)
