@@ -110,7 +110,7 @@ def test_a_net_is_seeded_and_clears(variant, bids, tmp_path):
     assert again.clearing.digest == found.clearing.digest
     with pytest.raises(CheckpointError, match="dim=2"):
         clear_offline(bids, Offer("100", mechanism=variant, trained=file, dim=2))
-    with pytest.raises(ConfigError, match="local=laplace"):
+    with pytest.raises(CheckpointError, match="local='l2-sphere', got one for 'laplace'"):
         clear_offline(bids, Offer("100", mechanism=variant, trained=file, local="l2-sphere"))
 
 
@@ -160,7 +160,7 @@ def test_a_file_of_one_s_own_is_used(bids, tmp_path):
     [
         ({"mechanism": "learned-clock", "form": "reference"}, "form for all-in only"),
         ({"mechanism": "learned-clock", "size_exponent": 0.5}, "Leave them out"),
-        ({"mechanism": "dm-regret"}, "--trained FILE"),
+        ({"mechanism": "dm-regret"}, "--schedule FILE"),
         ({"mechanism": "clock", "trained": "x"}, "Leave it out"),
         ({"mechanism": "learned-clock", "trained": "no/such"}, "Check the path"),
     ],

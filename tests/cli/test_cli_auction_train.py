@@ -32,7 +32,7 @@ def test_a_schedule_is_trained_told_and_used(equigrad, here):
     assert "100 %  choosing among 1 by exact clearing" in done.err
     used = equigrad(
         "auction", "bids.csv", "-b", "150", "-m", "learned-clock", "--dim", 4,
-        "--trained", "s.safetensors", "--compare", "--misreport", "p1", "--reports", 3,
+        "--schedule", "s.safetensors", "--compare", "--misreport", "p1", "--reports", 3,
         "--plot", "o.svg",
     )  # fmt: skip
     assert used.code == 0, used.err
@@ -62,7 +62,7 @@ def test_a_net_says_what_it_violates(equigrad, here):
     assert (mechanism.parties, mechanism.levels) == (5, 2)
     assert notes["ended"] == "the time was up"
     used = equigrad(
-        "auction", "bids.csv", "-b", "150", "-m", "dm-regret", "--trained", "dm-regret.safetensors"
+        "auction", "bids.csv", "-b", "150", "-m", "dm-regret", "--schedule", "dm-regret.safetensors"
     )
     assert used.code == 0, used.err
     assert "nobody below cost: no" in used.out

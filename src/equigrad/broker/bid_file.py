@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from equigrad.broker.bid_table import COLUMNS, OPTIONAL_COLUMNS, Row, as_number,
 from equigrad.errors import ConfigError, DataError
 from equigrad.market import CURVE_KINDS, MOST_UNITS, BidBook, Curve, Ladder, curve_values
 
-__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "BidFile", "read_bids"]
+__all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "BidFile", "party_name", "read_bids"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class BidFile:
     Attributes
     ----------
     party
-        Names, no two alike.
+        Names in Unicode's normal form C, no two alike.
     curves
         Privacy costs per record.
     eps_caps
@@ -95,7 +96,8 @@ def read_bids(path: Path) -> BidFile:
     path
         A ``.csv`` with a heading, or a ``.json`` list of objects; columns or keys are
         :data:`COLUMNS` and, where wanted, :data:`OPTIONAL_COLUMNS`. A curve of kind ``table`` is
-        ``epsilon:value`` pairs, ``0.5:0.3;1:1.2``. Rows are counted from 1, without the heading.
+        ``epsilon:value`` pairs, ``0.5:0.3;1:1.2``. Names are brought to
+        Unicode's normal form C. Rows are counted from 1, without the heading.
 
     Raises
     ------
@@ -120,18 +122,24 @@ def read_bids(path: Path) -> BidFile:
     return _gather(path, read(path, text))
 
 
+def party_name(text: str) -> str:
+    """Return a name in Unicode's normal form C, in which what looks alike mostly is alike."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _gather(path: Path, rows: Iterable[Row]) -> BidFile:
     """Return the checked rows, column by column."""
     first: dict[str, int] = {}
     found: list[tuple[str, Curve, float, int, int, float | None]] = []
     for row in rows:
-        party = row.text("party")
+        party = party_name(row.text("party"))
         if not party or not party.isprintable():
             raise row.fail("party", "a name")
         if party in first:
             raise row.fail(
                 "party",
-                f"one bid of each party (row {first[party]} is the other)",
+                f"one bid of each party (row {first[party]} is the other, both in Unicode's "
+                "normal form)",
                 "A party has one listing in a round; drop one of its bids.",
             )
         first[party] = row.number

@@ -1,13 +1,15 @@
 """A clearing without a round: what is offered, what comes of it, and what rivals would do."""
 
+import hashlib
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from equigrad._validate import positive_int
 from equigrad.broker.bid_file import BidFile
 from equigrad.broker.noise import local_of
-from equigrad.broker.trained import TRAINABLE, trained_auction
+from equigrad.broker.trained import NETS, TRAINABLE, trained_auction, trained_for
 from equigrad.errors import CheckpointError, ConfigError, DataError
 from equigrad.market import (
     AUCTIONS,
@@ -34,7 +36,6 @@ __all__ = [
     "Outcome",
     "clear_offline",
     "compare",
-    "draws_from",
     "make_auction",
     "terms_of",
 ]
@@ -66,6 +67,8 @@ class Offer:
         Parameters of the model; 1 is the reference's convention.
     trained
         File of a schedule or net, for the auctions that need one; None: what ships, if anything.
+    seed
+        Of the auctions that draw, >= 0; None: they draw from the digest of the bids.
     """
 
     budget: str
@@ -79,6 +82,11 @@ class Offer:
     delta: float | None = None
     dim: int = 1
     trained: Path | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed is not None:
+            positive_int("seed", self.seed, least=0)
 
     @property
     def sizes_fixed(self) -> bool:
@@ -103,10 +111,16 @@ class Offer:
             )
         if self.trained is not None and self.mechanism in AUCTIONS:
             raise ConfigError(
-                f"Expected a trained file for {', '.join(TRAINABLE)} only, got one for "
-                f"{self.mechanism}. Leave it out."
+                f"Expected --schedule for {', '.join(TRAINABLE)} only, got one for "
+                f"{self.mechanism}. Leave it out, name its mechanism, or add --compare."
             )
         return make_auction(self.mechanism, self.form)
+
+    def draws(self, book: BidBook) -> bytes:
+        """Return what auctions that draw draw from, 32 bytes; files of bids have no nonces."""
+        if self.seed is None:
+            return bytes.fromhex(book.digest)
+        return hashlib.sha256(f"equigrad auction seed {self.seed}".encode()).digest()
 
     def quality(self, book: BidBook) -> QualityTable | None:
         """Return the quality table for the listings of a book; None: the ladder's levels."""
@@ -164,6 +178,7 @@ def make_auction(name: str, form: str | None = None) -> Auction:
 
 def terms_of(bids: BidFile, offer: Offer) -> tuple[Auction, BidBook, Terms]:
     """Return the auction, the canonical bids and the public terms of an offer."""
+    local_of(offer.local, offer.dim, offer.delta)  # refuses what cannot be, before anything else
     auction = offer.auction()
     book = bids.book(offer.ladder, offer.scale)
     budget, quality = to_units(offer.budget, offer.scale), offer.quality(book)
@@ -178,11 +193,6 @@ def terms_of(bids: BidFile, offer: Offer) -> tuple[Auction, BidBook, Terms]:
     return auction, book, terms
 
 
-def draws_from(book: BidBook) -> bytes:
-    """Return the seed of auctions that draw: the digest of the bids, as there are no nonces."""
-    return bytes.fromhex(book.digest)
-
-
 def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
     """Clear the bids of a file and say which error the model's aggregate would have.
 
@@ -194,7 +204,7 @@ def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
     auction, book, terms = terms_of(bids, offer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the clearing's notes say it, too
-        clearing = auction.clear(book, terms, draws_from(book))
+        clearing = auction.clear(book, terms, offer.draws(book))
     weights, error = _aggregate(offer, clearing)
     notes = clearing.notes
     if cut := bids.above(offer.ladder.eps_max):
@@ -202,11 +212,34 @@ def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
             *notes,
             f"{cut} cap(s) above eps_max={offer.ladder.eps_max:g} are cut to the ladder.",
         )
+    if auction.needs_seed:
+        source = "the digest of the bids" if offer.seed is None else f"seed {offer.seed}"
+        notes = (*notes, f"Levels are drawn from {source}.")
     return Outcome(offer, clearing, weights, error, notes)
 
 
-def compare(bids: BidFile, offer: Offer) -> list[tuple[str, Outcome | str]]:
-    """Clear the same bids by every auction: its label with the outcome, or why it refused."""
+def compare(
+    bids: BidFile, offer: Offer, trained: Path | None = None
+) -> list[tuple[str, Outcome | str]]:
+    """Clear the same bids by every auction: its label with the outcome, or why it refused.
+
+    Parameters
+    ----------
+    bids
+        The bids.
+    offer
+        The budget and what else all auctions share.
+    trained
+        File of a schedule, to play instead of the one that ships, or of a regret net, to play
+        besides; None: the file of the offer, if any.
+
+    Raises
+    ------
+    ConfigError, CheckpointError
+        If the file cannot be read, or is neither.
+    """
+    trained = offer.trained if trained is None else trained
+    kind = None if trained is None else trained_for(trained)
     plain = replace(offer, mechanism="clock", form=None, trained=None)
     rivals: list[Offer] = [
         plain,
@@ -214,11 +247,10 @@ def compare(bids: BidFile, offer: Offer) -> list[tuple[str, Outcome | str]]:
         replace(plain, mechanism="all-in", form="reference"),
         replace(plain, mechanism="fair-query"),
     ]
-    if offer.mechanism in TRAINABLE:
-        rivals.insert(1, offer)
-    else:
-        fixed = replace(plain, mechanism="learned-clock", quality_exponent=1.0, size_exponent=0.0)
-        rivals.insert(1, fixed)
+    fixed = replace(plain, mechanism="learned-clock", quality_exponent=1.0, size_exponent=0.0)
+    rivals.insert(1, replace(fixed, trained=trained) if kind == fixed.mechanism else fixed)
+    if kind in NETS:
+        rivals.append(replace(plain, mechanism=kind, trained=trained))
     found: list[tuple[str, Outcome | str]] = []
     for rival in rivals:
         label = rival.mechanism if rival.form is None else f"{rival.mechanism} {rival.form}"

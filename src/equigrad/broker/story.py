@@ -56,6 +56,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "digest": found.digest,
         "terms": found.terms.digest,
         "bids": found.book.digest,
+        "public_seed": None if found.public_seed is None else found.public_seed.hex(),
         "eps_max": offer.ladder.eps_max,
         "steps": offer.ladder.steps,
         "scale": offer.scale,

@@ -81,10 +81,12 @@ def auction(
     ] = 10**6,
     trained: Annotated[
         Path | None,
-        typer.Option("--trained", help="What train wrote, for learned-clock and regret nets."),
+        typer.Option("--schedule", help="What train wrote, for learned-clock and regret nets."),
     ] = None,
+    trained_before: Annotated[Path | None, typer.Option("--trained", hidden=True)] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Clear the same bids by every auction.")
+        bool,
+        typer.Option("--compare", help="Clear the same bids by every auction; nets by --schedule."),
     ] = False,
     misreport: Annotated[
         str | None,
@@ -93,7 +95,13 @@ def auction(
     reports: Annotated[
         int, typer.Option("--reports", help="Lies of each kind that --misreport tries.")
     ] = 50,
-    seed: Annotated[int, typer.Option("--seed", help="Of the lies.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            help="Of draws (regret, m-regret; default: the bids' digest) and of lies (default 0).",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw supply, epsilons, payments (SVG, PNG, PDF).")
     ] = None,
@@ -112,9 +120,13 @@ def auction(
     """
     from equigrad.broker import Offer, clear_offline, outcome_json, read_bids
     from equigrad.broker import compare as clear_by_all
+    from equigrad.broker.trained import TRAINABLE
     from equigrad.cli.auction_story import tell_comparison, tell_lies, tell_outcome
     from equigrad.market import Ladder
 
+    file_of = trained if trained_before is None else trained_before
+    if trained is not None and trained_before is not None:
+        raise ConfigError("Expected --schedule, got --trained, its other name, too. Give one.")
     if plot is not None:
         from equigrad.broker.picture import check_format, draw_clearing
 
@@ -131,12 +143,13 @@ def auction(
         local,
         delta,
         dim,
-        trained,
+        None if compare and mechanism not in TRAINABLE else file_of,
+        seed,
     )
     outcome = clear_offline(bids, offer)
     content = outcome_json(outcome)
-    lies = None if misreport is None else _lies(bids, offer, misreport, reports, seed)
-    rivals = clear_by_all(bids, offer) if compare else []
+    lies = None if misreport is None else _lies(bids, offer, misreport, reports)
+    rivals = clear_by_all(bids, offer, file_of) if compare else []
     tell_outcome(outcome)
     if rivals:
         tell_comparison(rivals)
@@ -153,25 +166,25 @@ def auction(
         _write(json_file, content)
 
 
-def _lies(bids: "BidFile", offer: "Offer", party: str, count: int, seed: int) -> "dict[str, Gain]":
+def _lies(bids: "BidFile", offer: "Offer", party: str, count: int) -> "dict[str, Gain]":
     """Return the best lie of each kind that one party finds."""
     import numpy as np
 
     from equigrad._validate import positive_int
-    from equigrad.broker.offline import draws_from, terms_of
+    from equigrad.broker.bid_file import party_name
+    from equigrad.broker.offline import terms_of
     from equigrad.market.misreports import REPORT_KINDS, best_gain
 
-    positive_int("seed", seed, least=0)
     if positive_int("reports", count) > _MOST_REPORTS:
         raise ConfigError(
             f"Expected reports <= {_MOST_REPORTS}, got reports={count}: each is one clearing."
         )
     auction, book, terms = terms_of(bids, offer)
-    row, draws = book.row(party), draws_from(book)
+    row, draws = book.row(party_name(party)), offer.draws(book)
     kinds = REPORT_KINDS[:-1] if offer.sizes_fixed else REPORT_KINDS
     found = {}
     for kind in kinds:
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(offer.seed or 0)
         found[kind] = best_gain(
             auction, book, terms, row, generator, count=count, kinds=[kind], public_seed=draws
         )

@@ -107,6 +107,8 @@ class Clearing:
         What was cleared.
     notes
         One line each, for people.
+    public_seed
+        What a mechanism that draws drew from; None for all others.
     """
 
     party: npt.NDArray[np.str_]
@@ -121,6 +123,7 @@ class Clearing:
     terms: Terms
     book: BidBook
     notes: tuple[str, ...] = ()
+    public_seed: bytes | None = None
 
     @property
     def eps(self) -> npt.NDArray[np.float64]:
@@ -161,15 +164,18 @@ class Clearing:
     def digest(self) -> str:
         """SHA-256 over terms, bids, mechanism, claims, levels and payments, 64 hexadecimal digits.
 
-        The same bids and terms give the same digest on every machine.
+        Of a mechanism that draws, over the public seed, too. The same bids, terms and seed give the
+        same digest on every machine.
         """
-        small = {
+        small: dict[str, object] = {
             "book": self.book.digest,
             "claims": self.claims.describe(),
             "mechanism": self.mechanism,
             "parts": self.parts,
             "terms": self.terms.digest,
         }
+        if self.public_seed is not None:
+            small["public_seed"] = self.public_seed.hex()
         return sha256(canonical_json(small), array_bytes(self.levels), array_bytes(self.payments))
 
 

@@ -24,11 +24,18 @@ def test_a_file_gives_the_same_mechanism_and_the_same_bytes():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("parties", 9), ("levels", 8), ("dim", 1), ("variant", "dm-regret")]
+    ("name", "value", "remedy"),
+    [
+        ("parties", 9, "Clear 10 bids, or train"),
+        ("levels", 8, "Ask for 4 levels, or train"),
+        ("dim", 1, "Ask for dim 98, or train"),
+        ("variant", "dm-regret", "Clear with 'm-regret', or train"),
+        ("local", "l2-sphere", "add noise by 'laplace', or train"),
+    ],
 )
-def test_a_net_for_another_market_is_refused(name, value):
+def test_a_net_for_another_market_is_refused(name, value, remedy):
     content = regret_to_bytes(net("m-regret"), dim=98, notes={})
-    with pytest.raises(CheckpointError, match=f"{name}={value!r}"):
+    with pytest.raises(CheckpointError, match=f"{name}={value!r}.*{remedy}"):
         regret_from_bytes(content, **{name: value})
 
 

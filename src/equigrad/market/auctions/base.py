@@ -120,12 +120,15 @@ class Auction(ABC):
             )
         if self.needs_seed and public_seed is None:
             raise ConfigError(f"Expected a public_seed for {self.name!r}, which draws; got none.")
+        seed = public_seed if self.needs_seed else None
         if book.n == 0:
             none = np.zeros(0, dtype=np.int64)
-            return self._written(book, terms, Allotment(none, none, notes=("Nobody bids.",)))
-        return self._written(book, terms, self.allot(book, terms, public_seed))
+            return self._written(book, terms, Allotment(none, none, notes=("Nobody bids.",)), seed)
+        return self._written(book, terms, self.allot(book, terms, public_seed), seed)
 
-    def _written(self, book: BidBook, terms: Terms, found: Allotment) -> Clearing:
+    def _written(
+        self, book: BidBook, terms: Terms, found: Allotment, seed: bytes | None
+    ) -> Clearing:
         """Return the clearing of what was decided."""
         notes = found.notes
         if book.n and not (found.levels > 0).any() and not notes:
@@ -143,6 +146,7 @@ class Auction(ABC):
             terms=terms,
             book=book,
             notes=notes,
+            public_seed=seed,
         )
 
 

@@ -65,7 +65,8 @@ class _RegretAuction(Auction):
         if book.n != m.parties:
             raise DataError(
                 f"Expected {m.parties} bids, for which the network was trained, got {book.n}. "
-                "Train one for this market, or use the clock."
+                f"Train one: equigrad auction train {self.name} --parties {book.n}; or use the "
+                "clock, which serves any number."
             )
         values, caps = _asked(book, terms, m.levels)
         chance, shares = m.decide(values, caps, book.d, terms.budget / terms.scale)

@@ -193,7 +193,15 @@ class Schedule:
             )
         except CheckpointError:
             raise
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (
+            SafetensorError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            OverflowError,
+        ) as error:
             raise CheckpointError(
                 f"Expected the safetensors file of a learned-clock schedule, got {error}. "
                 "Make one with Schedule.to_bytes()."

@@ -22,10 +22,19 @@ from equigrad.market.regret.mechanism import RegretMechanism
 __all__ = ["load_reference", "regret_from_bytes", "regret_to_bytes"]
 
 _FORMAT = "equigrad regret net 1"
+_REMEDY = {
+    "variant": "Clear with {got!r}",
+    "parties": "Clear {got} bids",
+    "levels": "Ask for {got} levels",
+    "local": "Let sellers add noise by {got!r}",
+    "dim": "Ask for dim {got}",
+}
 _FIELDS = ("variant", "parties", "levels", "architecture", "mode")
 
 
-def regret_to_bytes(mechanism: RegretMechanism, *, dim: int, notes: dict[str, str]) -> bytes:
+def regret_to_bytes(
+    mechanism: RegretMechanism, *, dim: int, notes: dict[str, str], local: str = "laplace"
+) -> bytes:
     """Return the mechanism as a safetensors file.
 
     Parameters
@@ -36,9 +45,11 @@ def regret_to_bytes(mechanism: RegretMechanism, *, dim: int, notes: dict[str, st
         Dimension of the model it was trained for.
     notes
         Where it comes from and what was measured; strings only.
+    local
+        Local mechanism of the market it was trained for.
     """
     content = {name: getattr(mechanism, name) for name in _FIELDS}
-    content |= {"format": _FORMAT, "dim": dim, "notes": notes}
+    content |= {"format": _FORMAT, "dim": dim, "local": local, "notes": notes}
     text = json.dumps(content, sort_keys=True)
     tensors = {
         name: tensor.detach().contiguous().clone()
@@ -57,7 +68,8 @@ def regret_from_bytes(
     content
         The bytes of the file.
     **expected
-        What the market needs: any of variant, parties, levels, architecture, mode and dim.
+        What the market needs: any of variant, parties, levels, architecture, mode,
+        local and dim.
 
     Raises
     ------
@@ -87,16 +99,19 @@ def regret_from_bytes(
         ValueError,
         RuntimeError,
         AttributeError,
+        OverflowError,
     ) as error:
         raise CheckpointError(
             f"Expected the safetensors file of a regret net, got {error}. "
             "Make one with regret_to_bytes()."
         ) from error
     for name, value in expected.items():
-        if data.get(name) != value:
+        got = data.get(name)
+        if got != value:
+            remedy = _REMEDY.get(name, "Use another net").format(got=got)
             raise CheckpointError(
-                f"Expected a regret net trained for {name}={value!r}, got {data.get(name)!r}. "
-                "Train one for this market."
+                f"Expected a regret net trained for {name}={value!r}, got one for {got!r}. "
+                f"{remedy}, or train one for this market."
             )
     _check_finite(found)
     return found, notes
