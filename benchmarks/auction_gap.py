@@ -237,7 +237,7 @@ def main() -> None:
         measured = {rate: errors(run, work, rate) for rate in RATES}
         cells = {f"ERR at {r:g}": float(e.mean()) for r, (e, _) in measured.items()}
         report.row(auction=name, **cells, **{"spent/B at 0.2": measured[RATES[0]][1]})
-        report.write(options.json)
+        report.save(options.json)
     limits(report, work, profiles, quick=options.quick)
     show(f"Mean ERR, N = {options.parties}, {count} rounds", report.rows)
     for name in ("clock, floors x 2", "learned, floors x 2", "learned, halves, sampled floors x 1"):

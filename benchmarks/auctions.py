@@ -181,10 +181,10 @@ def main() -> None:
         for sizes in SIZES:
             if "errors" in parts:
                 comparison.errors(parties, sizes)
-                report.write(options.json)
+                report.save(options.json)
             if "bound" in parts and parties <= 100:
                 comparison.bound(parties, sizes)
-                report.write(options.json)
+                report.save(options.json)
     if "regret" in parts:
         comparison.regret("iid")
     report.finish(options.json)

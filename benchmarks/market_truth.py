@@ -169,7 +169,7 @@ def main() -> None:
         if options.only and not case.name.startswith(tuple(options.only)):
             continue
         row = report.row(**play(case, 7))
-        report.write(options.json)
+        report.save(options.json)
         print(f"{case.name}: {row['gain']} of {row['parties']} gain", flush=True)
         if case.name.startswith(("clock", "learned-clock")):
             for key in ("gain", "overspends", "losses"):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["auction_app"]
 
+_MOST_REPORTS = 100_000
+
 
 class _ClearFirst(TyperGroup):
     """A group whose first word may be left out: ``equigrad auction bids.csv`` clears."""
@@ -114,12 +116,9 @@ def auction(
     from equigrad.market import Ladder
 
     if plot is not None:
-        from equigrad.broker.picture import FORMATS, draw_clearing
+        from equigrad.broker.picture import check_format, draw_clearing
 
-        if plot.suffix not in FORMATS:
-            raise ConfigError(
-                f"Expected a plot file ending in {', '.join(FORMATS)}; got {plot}. Rename it."
-            )
+        check_format(plot)
     bids = read_bids(file)
     offer = Offer(
         budget,
@@ -158,9 +157,15 @@ def _lies(bids: "BidFile", offer: "Offer", party: str, count: int, seed: int) ->
     """Return the best lie of each kind that one party finds."""
     import numpy as np
 
+    from equigrad._validate import positive_int
     from equigrad.broker.offline import draws_from, terms_of
     from equigrad.market.misreports import REPORT_KINDS, best_gain
 
+    positive_int("seed", seed, least=0)
+    if positive_int("reports", count) > _MOST_REPORTS:
+        raise ConfigError(
+            f"Expected reports <= {_MOST_REPORTS}, got reports={count}: each is one clearing."
+        )
     auction, book, terms = terms_of(bids, offer)
     row, draws = book.row(party), draws_from(book)
     kinds = REPORT_KINDS[:-1] if offer.sizes_fixed else REPORT_KINDS

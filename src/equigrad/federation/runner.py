@@ -27,6 +27,10 @@ from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.report import write_report
 from equigrad.federation.setup import COORDINATOR, Setup, prepare
+from equigrad.federation.trade.config.schema import MarketConfig
+from equigrad.federation.trade.progress import MarketListener
+from equigrad.federation.trade.run import play as play_market
+from equigrad.federation.trade.run import play_on as play_market_on
 from equigrad.federation.transport import FaultPlan, InProcessTransport
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.progress import VerticalListener
@@ -35,7 +39,7 @@ from equigrad.federation.vertical.run import play, play_on
 __all__ = ["resume", "run"]
 
 
-Listener = ProgressListener | VerticalListener
+Listener = ProgressListener | VerticalListener | MarketListener
 """Who is told: of the form that the kind of run has."""
 
 
@@ -82,6 +86,11 @@ def run(
             faults=faults,
             report=report,
         )
+    if isinstance(config, MarketConfig):
+        listening = cast("MarketListener | None", progress)
+        return play_market(
+            config, folder, source=source, progress=listening, faults=faults, report=report
+        )
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
     if setup.plans:
@@ -112,6 +121,9 @@ def resume(
     if isinstance(config, VerticalConfig):
         listener = cast("VerticalListener | None", progress)
         return play_on(config, place, progress=listener, faults=faults, report=report)
+    if isinstance(config, MarketConfig):
+        listening = cast("MarketListener | None", progress)
+        return play_market_on(config, place, progress=listening, faults=faults, report=report)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:
