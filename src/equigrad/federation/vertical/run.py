@@ -7,11 +7,11 @@ Neighbours: ``setup`` prepares, ``game`` plays, ``ending`` says what is left. Th
 from pathlib import Path
 
 from equigrad.assistance import Training
+from equigrad.federation.engine import Engine
 from equigrad.federation.journal import Journal, refuse_other_start
 from equigrad.federation.record.chain import iter_record
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.transport import FaultPlan, InProcessTransport
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.ending import ending_of
 from equigrad.federation.vertical.game import Game
@@ -29,7 +29,7 @@ def play(
     *,
     source: str = "",
     progress: VerticalListener | None = None,
-    faults: FaultPlan | None = None,
+    engine: Engine,
     report: bool = True,
 ) -> Path:
     """Play a vertical run and return its folder; see :func:`equigrad.federation.runner.run`."""
@@ -37,7 +37,7 @@ def play(
     place = RunFolder.create(folder, source, config.model_dump())
     place.make_parties(party.name for party in config.parties)
     listener = progress or SilentVertical()
-    _play(setup, place, None, listener, faults)
+    _play(setup, place, None, listener, engine)
     return _told(place, listener, report=report)
 
 
@@ -46,7 +46,7 @@ def play_on(
     place: RunFolder,
     *,
     progress: VerticalListener | None = None,
-    faults: FaultPlan | None = None,
+    engine: Engine,
     report: bool = True,
 ) -> Path:
     """Go on with a vertical run; see :func:`equigrad.federation.runner.resume`."""
@@ -56,7 +56,7 @@ def play_on(
     if checkpoint is not None:
         refuse_other_start(place, setup.start)
     listener = progress or SilentVertical()
-    _play(setup, place, checkpoint, listener, faults, resumed=True)
+    _play(setup, place, checkpoint, listener, engine, resumed=True)
     return _told(place, listener, report=report)
 
 
@@ -74,16 +74,13 @@ def _play(
     place: RunFolder,
     checkpoint: Checkpoint | None,
     progress: VerticalListener,
-    faults: FaultPlan | None,
+    engine: Engine,
     *,
     resumed: bool = False,
 ) -> None:
-    engine = setup.config.engine
     with (
         Journal.open(place, checkpoint) as journal,
-        InProcessTransport(
-            make_specs(setup, place), pool=engine.pool, workers=engine.workers, faults=faults
-        ) as transport,
+        engine.open(make_specs(setup, place)) as transport,
     ):
         progress.started(setup.start)
         for note in setup.notes:
