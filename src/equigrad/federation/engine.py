@@ -18,10 +18,11 @@ __all__ = ["Engine", "LocalEngine"]
 class Engine(Protocol):
     """Opens transports."""
 
-    def open(self, specs: Sequence[AgentSpec]) -> Transport:
+    def open(self, specs: Sequence[AgentSpec], run: str) -> Transport:
         """Return a transport to the parties of ``specs``; who asked closes it.
 
         Parties that live elsewhere are made there: an engine may take no more than the names.
+        ``run`` identifies the run: SHA-256 of its resolved configuration.
         """
 
 
@@ -43,8 +44,9 @@ class LocalEngine:
         self._pool: Literal["thread", "process"] = pool
         self._workers, self._faults = workers, faults
 
-    def open(self, specs: Sequence[AgentSpec]) -> Transport:
+    def open(self, specs: Sequence[AgentSpec], run: str) -> Transport:
         """Return a transport that works the parties' specs itself."""
+        del run
         return InProcessTransport(
             specs, pool=self._pool, workers=self._workers, faults=self._faults
         )

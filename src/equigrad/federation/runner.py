@@ -143,7 +143,7 @@ def _play(
     method = METHODS[config.method](setup.terms)
     with (
         Journal.open(place, checkpoint) as journal,
-        engine.open(with_accounts(setup.specs, place)) as transport,
+        engine.open(with_accounts(setup.specs, place), setup.start["config_sha256"]) as transport,
     ):
         memory = Memory()
         coordinator = Coordinator(

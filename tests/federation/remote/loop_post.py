@@ -54,11 +54,11 @@ class LoopPost:
 class LoopEngine:
     """An engine whose parties keep their states in folders."""
 
-    def __init__(self, folder: Path, run: str = "a run", twist: Twist = honest) -> None:
-        self.folder, self.run, self.twist = folder, run, twist
+    def __init__(self, folder: Path, twist: Twist = honest) -> None:
+        self.folder, self.twist = folder, twist
 
-    def open(self, specs: Sequence[AgentSpec]) -> Transport:
+    def open(self, specs: Sequence[AgentSpec], run: str) -> Transport:
         """Return a transport over a new post to the same folders."""
-        self.post = LoopPost(specs, self.folder, self.run, self.twist)
+        self.post = LoopPost(specs, self.folder, run, self.twist)
         names = [spec.name for spec in specs]
-        return RemoteTransport(self.post, names, self.run, sleep=lambda _: None)
+        return RemoteTransport(self.post, names, run, sleep=lambda _: None)

@@ -152,9 +152,9 @@ def test_an_answer_of_another_is_refused(tmp_path: Path) -> None:
 def test_a_folder_serves_one_run(tmp_path: Path) -> None:
     engine = LoopEngine(tmp_path / "parties")
     run(CONFIG, tmp_path / "run", engine=engine, report=False)
-    other = LoopEngine(tmp_path / "parties", run="another run")
+    other = CONFIG.model_copy(update={"seed": 4})
     with pytest.raises(RecordError, match="a folder of its own"):
-        run(CONFIG, tmp_path / "other", engine=other, report=False)
+        run(other, tmp_path / "other", engine=LoopEngine(tmp_path / "parties"), report=False)
 
 
 def test_a_run_of_one_process_is_not_resumed_elsewhere(tmp_path: Path) -> None:

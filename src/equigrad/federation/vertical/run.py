@@ -80,7 +80,7 @@ def _play(
 ) -> None:
     with (
         Journal.open(place, checkpoint) as journal,
-        engine.open(make_specs(setup, place)) as transport,
+        engine.open(make_specs(setup, place), setup.start["config_sha256"]) as transport,
     ):
         progress.started(setup.start)
         for note in setup.notes:
