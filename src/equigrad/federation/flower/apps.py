@@ -34,7 +34,7 @@ def client_app(folder: Path | None = None) -> ClientApp:
     """
     app = ClientApp()
 
-    @app.query()  # type: ignore[untyped-decorator]
+    @app.query()
     def answer(message: Message, context: Context) -> Message:
         given = {} if folder is None else {FOLDER: str(folder)}
         seat = Seat.of(context.node_config, {**context.run_config, **given})
@@ -51,7 +51,7 @@ def server_app() -> ServerApp:
     """Return the coordinator's app: it plays the run whose folder the run's settings name."""
     app = ServerApp()
 
-    @app.main()  # type: ignore[untyped-decorator]
+    @app.main()
     def main(grid: Grid, context: Context) -> None:
         play(grid, context.run_config)
 

@@ -28,7 +28,7 @@ def need(extra: str, *packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"Expected {' and '.join(packages)} for this engine, got no {' and no '.join(missing)}. "
+            f"Expected {' and '.join(packages)} for this engine, {missing[0]} is not installed. "
             f"Install them: pip install 'equigrad[{extra}]'."
         )
     for name, value in _SETTINGS.items():

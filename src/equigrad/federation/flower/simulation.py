@@ -50,7 +50,7 @@ def simulate(
     server = ServerApp()
     failed: list[BaseException] = []
 
-    @server.main()  # type: ignore[untyped-decorator]
+    @server.main()
     def main(grid: Grid, context: Context) -> None:
         del context
         try:
