@@ -26,10 +26,14 @@ FAMILIES = MappingProxyType(
         "scorer": "equigrad.valuation:SCORERS",
         "selector": "equigrad.valuation.select:SELECTORS",
         "behaviour": "equigrad.federation.party.behaviours:BEHAVIOURS",
+        "learner": "equigrad.assistance:LEARNERS",
+        "loss": "equigrad.assistance:LOSSES",
+        "weights": "equigrad.assistance:WEIGHERS",
+        "mechanism": "equigrad.assistance:MECHANISMS",
     }
 )
 """Where each family's registry is; the family is called as its key in a run file (the clipping
-rules are `privacy.rule`)."""
+rules are `privacy.rule`; learner, loss, weights and mechanism are a vertical run's)."""
 
 
 def strategies(

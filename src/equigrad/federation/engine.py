@@ -5,7 +5,7 @@ Neighbours: :mod:`equigrad.federation.transport` has the engine of one process,
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from equigrad.federation.transport.agents import AgentSpec
 from equigrad.federation.transport.base import Transport
@@ -13,6 +13,8 @@ from equigrad.federation.transport.faults import FaultPlan
 from equigrad.federation.transport.inprocess import InProcessTransport
 
 __all__ = ["Engine", "LocalEngine"]
+
+_MOST_WORKERS: Final = 256
 
 
 class Engine(Protocol):
@@ -32,13 +34,15 @@ class LocalEngine:
     Parameters
     ----------
     pool, workers, faults
-        See :class:`~equigrad.federation.transport.InProcessTransport`.
+        See :class:`~equigrad.federation.transport.InProcessTransport`. No number of workers is one
+        for each party: with fewer, a slow party makes those that wait for its worker miss the
+        deadline, too.
     """
 
     def __init__(
         self,
         pool: Literal["thread", "process"] = "thread",
-        workers: int = 1,
+        workers: int | None = 1,
         faults: FaultPlan | None = None,
     ) -> None:
         self._pool: Literal["thread", "process"] = pool
@@ -47,6 +51,5 @@ class LocalEngine:
     def open(self, specs: Sequence[AgentSpec], run: str) -> Transport:
         """Return a transport that works the parties' specs itself."""
         del run
-        return InProcessTransport(
-            specs, pool=self._pool, workers=self._workers, faults=self._faults
-        )
+        workers = self._workers or min(len(specs), _MOST_WORKERS)
+        return InProcessTransport(specs, pool=self._pool, workers=workers, faults=self._faults)

@@ -28,7 +28,12 @@ from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.report import write_report
 from equigrad.federation.setup import COORDINATOR, Setup, prepare
-from equigrad.federation.transport import FaultPlan, Transport
+from equigrad.federation.trade.config.schema import MarketConfig
+from equigrad.federation.trade.progress import MarketListener
+from equigrad.federation.trade.run import play as play_market
+from equigrad.federation.trade.run import play_on as play_market_on
+from equigrad.federation.transport import FaultPlan
+from equigrad.federation.transport.base import Transport
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.progress import VerticalListener
 from equigrad.federation.vertical.run import play, play_on
@@ -36,7 +41,7 @@ from equigrad.federation.vertical.run import play, play_on
 __all__ = ["resume", "run"]
 
 
-Listener = ProgressListener | VerticalListener
+Listener = ProgressListener | VerticalListener | MarketListener
 """Who is told: of the form that the kind of run has."""
 
 
@@ -65,7 +70,7 @@ def run(
     faults
         Planned faults, for tests.
     engine
-        Where the parties live; default: in this process, as [engine] says.
+        Where the parties live; default: in this process, as [engine] of the run file says.
     report
         Whether metrics, plots and report are made at the end (they follow from the record, and
         ``equigrad report`` makes them at any time).
@@ -86,6 +91,11 @@ def run(
             progress=cast("VerticalListener | None", progress),
             engine=engine,
             report=report,
+        )
+    if isinstance(config, MarketConfig):
+        listening = cast("MarketListener | None", progress)
+        return play_market(
+            config, folder, source=source, progress=listening, engine=engine, report=report
         )
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
@@ -119,6 +129,9 @@ def resume(
     if isinstance(config, VerticalConfig):
         listener = cast("VerticalListener | None", progress)
         return play_on(config, place, progress=listener, engine=engine, report=report)
+    if isinstance(config, MarketConfig):
+        listening = cast("MarketListener | None", progress)
+        return play_market_on(config, place, progress=listening, engine=engine, report=report)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:

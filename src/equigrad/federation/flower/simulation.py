@@ -17,9 +17,9 @@ __all__ = ["simulate"]
 
 
 def simulate(
-    play: Callable[["Engine"], object], folder: Path, n_parties: int, *, cpus: float = 1.0
-) -> None:
-    """Play a run with a virtual node for each party.
+    play: Callable[["Engine"], Path], folder: Path, n_parties: int, *, cpus: float = 1.0
+) -> Path:
+    """Play a run with a virtual node for each party, and return what ``play`` does.
 
     Parameters
     ----------
@@ -49,12 +49,13 @@ def simulate(
 
     server = ServerApp()
     failed: list[BaseException] = []
+    done: list[Path] = []
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
         del context
         try:
-            play(GridEngine(grid))
+            done.append(play(GridEngine(grid)))
         except BaseException as error:  # Flower would end the process
             failed.append(error)
 
@@ -75,3 +76,4 @@ def simulate(
         logger.setLevel(before)
     if failed:
         raise failed[0]
+    return done[0]

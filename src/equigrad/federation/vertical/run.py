@@ -17,7 +17,7 @@ from equigrad.federation.vertical.ending import ending_of
 from equigrad.federation.vertical.game import Game
 from equigrad.federation.vertical.labels import LabelAccount
 from equigrad.federation.vertical.progress import SilentVertical, VerticalListener
-from equigrad.federation.vertical.setup import VerticalSetup, make_specs, prepare
+from equigrad.federation.vertical.setup import VerticalSetup, party_specs, prepare
 from equigrad.federation.vertical.sponsor_folder import SponsorFolder
 
 __all__ = ["play", "play_on"]
@@ -27,9 +27,9 @@ def play(
     config: VerticalConfig,
     folder: Path | str,
     *,
+    engine: Engine,
     source: str = "",
     progress: VerticalListener | None = None,
-    engine: Engine,
     report: bool = True,
 ) -> Path:
     """Play a vertical run and return its folder; see :func:`equigrad.federation.runner.run`."""
@@ -45,8 +45,8 @@ def play_on(
     config: VerticalConfig,
     place: RunFolder,
     *,
-    progress: VerticalListener | None = None,
     engine: Engine,
+    progress: VerticalListener | None = None,
     report: bool = True,
 ) -> Path:
     """Go on with a vertical run; see :func:`equigrad.federation.runner.resume`."""
@@ -78,9 +78,10 @@ def _play(
     *,
     resumed: bool = False,
 ) -> None:
+    specs = party_specs(setup.config, setup.key, place)
     with (
         Journal.open(place, checkpoint) as journal,
-        engine.open(make_specs(setup, place), setup.start["config_sha256"]) as transport,
+        engine.open(specs, setup.start["config_sha256"]) as transport,
     ):
         progress.started(setup.start)
         for note in setup.notes:
@@ -103,13 +104,17 @@ def _play(
         journal.sync()
         if account is not None:
             account.end()
-        _warn(training, progress)
+        _warn(training, game, progress)
 
 
-def _warn(training: Training, progress: VerticalListener) -> None:
+def _warn(training: Training, game: Game, progress: VerticalListener) -> None:
     early = {"quorum": "too few parties answered", "budget": "the label budget is spent"}
     if training.reason in early:
-        text = f"Training ended early ({early[training.reason]}) with the model so far."
+        why = early[training.reason]
+        if training.reason == "quorum":
+            missing = [f"{name} ({told})" for name, told in game.parties.last.told().items()]
+            why = f"{why}; without {', '.join(missing)}" if missing else why
+        text = f"Training ended early ({why}) with the model so far."
         progress.message("warning", text)
 
 
