@@ -15,6 +15,7 @@ Run: ``EQUIGRAD_DATA=... OMP_NUM_THREADS=1 python benchmarks/market_training.py 
 import json
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -254,6 +255,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tuning-seeds", type=int, default=5)
     options = parser.parse_args()
+    warnings.filterwarnings("ignore", "The first price is", UserWarning)  # coarse is fine here
     report = Report("Training through the market")
     for mechanism in MECHANISMS:
         report.claim(f"{mechanism}: off the library's uploads", check(mechanism), 1e-9, "lower")
