@@ -188,7 +188,7 @@ class Sale:
         self.now += terms.commit_seconds + 1
         dropped = {}
         if self.trouble and index == 1:
-            dropped[self.names[1]] = "not opened: raised"
+            dropped[self.names[1]] = "not opened (raised: <b>x</b>)"
         for name in papers.keys() - dropped.keys():
             command = s.Reveal(round_, self.listing(name).id, name, papers[name], nonces[name])
             self.do(f"{round_}-reveal-{name}", command)
@@ -234,7 +234,7 @@ class Sale:
             self.do(
                 f"{award.key}-deliver", s.Deliver(award.key, award.party, upload, 400, award.level)
             )
-            verdict = s.Verdict(upload, award.party != bad, "NaN <b>x</b>" if bad else "")
+            verdict = s.Verdict(upload, award.party != bad, "NaN" if bad else "")
             self.do(f"{award.key}-judge", s.Judge(award.key, verdict))
             self.spent[award.party] += float(self.ladder.eps(award.level))
             self.sales[award.party] += 1

@@ -98,11 +98,11 @@ class _Account:
     def _delivered(self, sold: Sold, sale: Sale | None) -> bytes | None:
         """Compare one delivery with its sale; return its bytes unless they were forgotten."""
         line, party, result = sold.line, self._party, self._judge.result
+        if sold.state != "verified":
+            return None  # what was rejected may be anything: earlier bytes, another level
         if sale is None or sale.state != "spent":
             state = "none" if sale is None else f"one that is {sale.state}"
             raise fault(line, f"expected a sale of {sold.award} in {party}'s account, got {state}")
-        if sold.state != "verified":
-            return None  # what was rejected may be anything: other bytes, another level
         if sale.digest != sold.digest:
             raise fault(line, f"expected {party}'s delivery of {sold.award} as its account has it")
         local, seeded = self._judge.opening.local, self._seeded

@@ -61,11 +61,11 @@ def _party(judge: "Judge", line: Line, party: str, told: dict[str, Any]) -> None
     same(line, f"what {party} earned", told["earned"], judge.books.earned[party], VerifyResult())
     result.count("earnings")
     own = [sold for sold in judge.sold if sold.party == party]
-    came = [sold for sold in own if sold.digest is not None]
-    if not len(came) <= told["sales"] <= len(own):
+    good = [sold for sold in own if sold.state == "verified"]
+    if not len(good) <= told["sales"] <= len(own):
         raise fault(
             line,
-            f"expected from {len(came)} to {len(own)} sales of {party}, those that the rounds tell "
+            f"expected from {len(good)} to {len(own)} sales of {party}, those that the rounds tell "
             f"of, got {told['sales']}",
         )
     if told["receipts"] != len(own):
@@ -73,7 +73,6 @@ def _party(judge: "Judge", line: Line, party: str, told: dict[str, Any]) -> None
     account = judge.opening.config.market.account
     least, most = 0.0, limit
     if account.cost == "basic":
-        good = [sold for sold in came if sold.state == "verified"]
         least = math.fsum(sold.epsilon for sold in good)
         most = least if told["sales"] == len(good) else limit
     if not least - TOLERANCE <= told["epsilon"] <= most * (1 + TOLERANCE):
