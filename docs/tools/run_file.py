@@ -6,11 +6,18 @@ from typing import Any, TypeGuard, get_args
 from pydantic import BaseModel
 
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.steward.config.schema import TrainSettings
 from equigrad.steward.config.score_schema import ScoreSettings
 
-__all__ = ["reference", "score_reference", "train_reference", "vertical_reference"]
+__all__ = [
+    "market_reference",
+    "reference",
+    "score_reference",
+    "train_reference",
+    "vertical_reference",
+]
 
 _HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _PLAIN = {"string": "text", "boolean": "true or false", "object": "table", "null": ""}
@@ -34,6 +41,11 @@ def score_reference() -> str:
 def vertical_reference() -> str:
     """Return the same for the run file of a vertical run."""
     return _reference(VerticalConfig)
+
+
+def market_reference() -> str:
+    """Return the same for the run file of a market run."""
+    return _reference(MarketConfig)
 
 
 def _reference(whole: type[BaseModel]) -> str:

@@ -107,6 +107,8 @@ def test_quick_start_is_executed() -> None:
         "docs/per-sample.md",
         "docs/group-fairness.md",
         "docs/market.md",
+        "docs/market-runs.md",
+        "docs/market-settings.md",
         "docs/opacus-migration.md",
         "docs/valuation.md",
         "docs/vertical.md",
