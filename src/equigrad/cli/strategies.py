@@ -30,10 +30,16 @@ FAMILIES = MappingProxyType(
         "loss": "equigrad.assistance:LOSSES",
         "weights": "equigrad.assistance:WEIGHERS",
         "mechanism": "equigrad.assistance:MECHANISMS",
+        "auction": "equigrad.market:AUCTIONS",
+        "local": "equigrad.market.local:LOCAL_MECHANISMS",
+        "aggregator": "equigrad.market.aggregation:AGGREGATORS",
+        "seller": "equigrad.federation.trade.behaviours:SELLER_BEHAVIOURS",
     }
 )
 """Where each family's registry is; the family is called as its key in a run file (the clipping
-rules are `privacy.rule`; learner, loss, weights and mechanism are a vertical run's)."""
+rules are `privacy.rule`; learner, loss, weights and mechanism are a vertical run's, auction, local,
+aggregator and seller a market run's: `market.mechanism`, `market.local.mechanism`,
+`market.aggregator` and a party's `behaviour`)."""
 
 
 def strategies(
