@@ -5,8 +5,9 @@ from zero, one full-batch gradient of each party, protected by the library's loc
 of buying: the clock and the truthful All-in at budgets of 0.2 to 2 times what all caps cost; in
 full information the largest common epsilon; all caps. The limit is federated averaging without
 privacy. Learning rate and clip are chosen for every arm on the same grid, by the validation part,
-on markets of other seeds than those reported. ``helps`` measures what may help: iterate averaging
-(in every table), more parties a round, fewer parameters by a public random projection.
+on markets of other seeds than those reported. More tables measure what may help: iterate averaging
+(in every table), more parties a round, fewer parameters by a public random projection, more parties
+altogether, caps of four times the epsilon.
 
 Run: ``EQUIGRAD_DATA=... OMP_NUM_THREADS=1 python benchmarks/market_training.py [--json FILE]``
 """
@@ -33,8 +34,7 @@ from equigrad.market import Ladder
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-PARTIES = 1_000
-LADDER = Ladder(2.0, 32)
+EPS_MAX, STEPS_OF_LADDER = 2.0, 32
 RATES = (0.2, 0.5, 1.0, 2.0)
 AGGREGATORS = ("opt-aggr", "conventional", "inverse-variance")
 STEPS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -52,8 +52,10 @@ class Plan:
     name: str
     partition: str
     settings: tuple[Setting, ...]
+    parties: int = 1_000
     invited: int = 10
     columns: int = 0
+    caps: float = 1.0  # times the caps and the ladder
     mechanisms: tuple[str, ...] = ("laplace", "l2-sphere")
     aggregators: tuple[str, ...] = AGGREGATORS
     steps: tuple[float, ...] = STEPS
@@ -71,12 +73,14 @@ class Market:
 
 def market(found: Task, plan: Plan, seed: int) -> Market:
     """Deal the records, invite every party once, clear every round."""
-    dealt, profiles = deal(
-        found.train[1], PARTIES, plan.partition, np.random.default_rng([seed, 0])
+    dealt, drawn = deal(
+        found.train[1], plan.parties, plan.partition, np.random.default_rng([seed, 0])
     )
-    order = np.random.default_rng([seed, 1]).permutation(PARTIES).reshape(-1, plan.invited)
+    profiles = replace(drawn, caps=plan.caps * drawn.caps)
+    ladder = Ladder(plan.caps * EPS_MAX, STEPS_OF_LADDER)
+    order = np.random.default_rng([seed, 1]).permutation(plan.parties).reshape(-1, plan.invited)
     order.sort(axis=1)
-    awards = clear_rounds(profiles, order, plan.settings, LADDER)
+    awards = clear_rounds(profiles, order, plan.settings, ladder)
     rounds = [[dealt[i] for i in row] for row in order.tolist()]
     return Market(rounds, profiles.sizes[0][order], awards)
 
@@ -181,6 +185,7 @@ def measure(found: Task, plan: Plan, seeds: int, tuning: int) -> list[dict[str, 
                         part=plan.name,
                         set=found.name,
                         partition=plan.partition,
+                        parties=plan.parties,
                         invited=plan.invited,
                         parameters=used.dim,
                         mechanism=mechanism,
@@ -233,13 +238,15 @@ def plans(partition: str) -> list[Plan]:
     found = [Plan("main", partition, (*settings, EVERY_CAP))]
     if partition == "iid":
         one = Plan(
-            "50 a round", "iid", (Setting("clock", 1.0), EVERY_CAP), 50, aggregators=("opt-aggr",)
+            "50 a round", "iid", (Setting("clock", 1.0), EVERY_CAP), aggregators=("opt-aggr",)
         )
         found += [
-            replace(one, name="gaussian", invited=10, mechanisms=("gaussian",)),
-            one,
-            replace(one, name=f"{COLUMNS} columns", invited=10, columns=COLUMNS),
-            replace(one, name=f"50 a round, {COLUMNS} columns", columns=COLUMNS),
+            replace(one, name="gaussian", mechanisms=("gaussian",)),
+            replace(one, invited=50),
+            replace(one, name=f"{COLUMNS} columns", columns=COLUMNS),
+            replace(one, name=f"50 a round, {COLUMNS} columns", invited=50, columns=COLUMNS),
+            replace(one, name="2,000 parties", parties=2_000, invited=20),
+            replace(one, name="caps times 4", caps=4.0, mechanisms=MECHANISMS),
         ]
     return found
 
@@ -260,8 +267,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--sets", nargs="+", choices=tuple(READERS), default=tuple(READERS))
     parser.add_argument("--partitions", nargs="+", choices=PARTITIONS, default=PARTITIONS)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--tuning-seeds", type=int, default=3)
+    parser.add_argument("--tables", nargs="+", metavar="NAME", help="only these, such as main")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--tuning-seeds", type=int, default=5)
     options = parser.parse_args()
     report = Report("Training through the market")
     for mechanism in MECHANISMS:
@@ -276,6 +284,8 @@ def main() -> None:
             continue
         for partition in options.partitions:
             for plan in plans(partition):
+                if options.tables and plan.name not in options.tables:
+                    continue
                 used = quick(plan) if options.quick else plan
                 rows = measure(found, used, seeds, tuning)
                 print_plan(rows, "balanced" if found.balanced else "accuracy")

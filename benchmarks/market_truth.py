@@ -36,7 +36,7 @@ from equigrad.market.misreports import REPORT_KINDS, best_gain, utilities
 
 STEPS, MISREPORTS = 32, 12
 PARTIES, QUICK_PARTIES = 10_000, 60
-RIVAL_PARTIES = 1_000
+RIVAL_PARTIES, RANDOM_PARTIES = 1_000, 3_000
 
 
 class ReportedTop(Clock):
@@ -90,7 +90,7 @@ class Case:
 
 def cases(parties: int) -> list[Case]:
     """Return what is compared."""
-    few = min(parties, RIVAL_PARTIES)
+    few, some = min(parties, RIVAL_PARTIES), min(parties, RANDOM_PARTIES)
     whole, fixed = REPORT_KINDS, ("price", "curve", "cap")
     shipped = shipped_schedule("laplace", 1)
     return [
@@ -98,7 +98,7 @@ def cases(parties: int) -> list[Case]:
         Case("clock, alpha 2", Clock(), whole, few, quality_exponent=2.0),
         Case("clock, beta 0.25", Clock(), fixed, few, loose=False, size_exponent=0.25),
         Case("learned-clock, shipped", LearnedClock(shipped), fixed, parties, loose=False),
-        Case("learned-clock, random weights", random_clock, fixed, parties, loose=False),
+        Case("learned-clock, random weights", random_clock, fixed, some, loose=False),
         Case("all-in truthful", AllIn(), ("price",), few, single_minded=True),
         Case("all-in truthful, lies about caps", AllIn(), ("cap",), few),
         Case("all-in reference", AllIn("reference"), ("price",), few, single_minded=True),

@@ -19,8 +19,8 @@ __all__ = ["VALIDATION_SEED", "ScheduleTask", "learn_schedule"]
 VALIDATION_SEED = 77
 """Of the rounds that choose; no other seed is used for them."""
 
-_RATES = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
-_ROUNDS = {10: 200, 30: 66, 100: 30, 300: 12, 1000: 6}
+_RATES = tuple(float(rate) for rate in np.geomspace(0.1, 2.0, 18))
+_ROUNDS = {10: 200, 30: 66, 100: 60, 300: 12, 1000: 6}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ScheduleTask:
     parties
         Numbers of bidders, taken in turn, each at least 2; empty: those of the training plan.
     validation
-        Rounds of ten bidders that choose, at nine budget rates; fewer of larger ones.
+        Rounds of ten bidders that choose, at 18 budget rates; fewer of larger ones.
     """
 
     local: str = "laplace"

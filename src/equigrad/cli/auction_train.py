@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -147,8 +147,7 @@ def _learn_schedule(
         f"Serves        {sum(cells)} of {len(cells)} kinds of rounds, the plain clock the others",
     ]
     for low, row in zip(bands.parties, bands.learned, strict=False):
-        used = [f"{m:g}" for m, cell in zip(bands.money, row, strict=False) if cell]
-        story.append(f"  from {low:g} bidders: budget per record from {', '.join(used) or 'none'}")
+        story.append(f"  from {low:g} bidders: budget per record {_ranges(bands.money, row)}")
     return found.to_bytes(), [*story, f"SHA-256       {found.digest}"]
 
 
@@ -165,6 +164,17 @@ def _learn_net(
         f"              regret/cost {seen.regret:.4f}, shortfall/cost {seen.shortfall:.4f}",
         f"Criterion     {criterion}: {'met' if found.done else 'NOT met'}",
     ]
+
+
+def _ranges(edges: Sequence[float], used: Sequence[bool]) -> str:
+    """Return the runs of used cells, as "0.1 to 3.2, 4.5 to 6.4"; "none" without any."""
+    runs: list[list[float]] = []
+    for low, high, cell in zip(edges, edges[1:], used, strict=False):
+        if cell and runs and runs[-1][1] == low:
+            runs[-1][1] = high
+        elif cell:
+            runs.append([low, high])
+    return ", ".join(f"{low:g} to {high:g}" for low, high in runs) or "none"
 
 
 @contextmanager

@@ -62,8 +62,8 @@ def compare(
         return
     if len(kinds) > 1:
         raise ConfigError(
-            f"Expected runs of one kind, got {' and '.join(sorted(kinds))} ones. Their measures are "
-            "not of one kind: compare each kind by itself."
+            f"Expected runs of one kind, got {' and '.join(sorted(kinds))} ones. Their measures "
+            "differ: compare each kind by itself."
         )
     comparison = side_by_side(folders)
     write_atomic(plot, draw_comparison(comparison).svg)

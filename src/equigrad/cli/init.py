@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from equigrad._validate import choice
 from equigrad.cli.output import note
 from equigrad.errors import ConfigError
 
@@ -36,6 +35,8 @@ def init(
     Example: [bold]equigrad init my.toml[/], change what you like, then
     [bold]equigrad run my.toml[/].
     """
+    from equigrad._validate import choice  # it brings NumPy: not for a mere --help
+
     template = files("equigrad.cli").joinpath(_TEMPLATES[choice("--kind", kind, _TEMPLATES)])
     text = template.read_text(encoding="utf-8")
     data = file.with_name(f"{file.stem}-data")

@@ -165,7 +165,7 @@ def test_lines_say_how_a_round_ended() -> None:
     assert (
         lines[0]
         == "hospital buys from 2 parties by clock, laplace noise, model logistic with 6 parameters"
-    )  # noqa: E501
+    )
     assert lines[1:5] == [f"rehearsed baselines: {n}/8{' rounds' * (n == 8)}" for n in (2, 4, 6, 8)]
     money = "paid 1.25 of 5.00 CHF"
     assert lines[5] == (

@@ -32,8 +32,8 @@ Float64 = npt.NDArray[np.float64]
 PARTY_EDGES = (5.0, 18.0, 55.0, 180.0, 550.0, 2000.0)
 """Cells by number of parties; rounds of 10, 30, 100, 300 and 1000 lie one in each."""
 
-MONEY_EDGES = tuple(float(edge) for edge in np.round(np.geomspace(0.1, 12.8, 15), 4))
-"""Cells by budget per record, in units of ``v_ref``: two to a doubling."""
+MONEY_EDGES = tuple(float(edge) for edge in np.round(np.geomspace(0.1, 12.8, 29), 4))
+"""Cells by budget per record, in units of ``v_ref``: four to a doubling."""
 
 _FEWEST = 4
 
