@@ -31,15 +31,15 @@ FAMILIES = MappingProxyType(
         "weights": "equigrad.assistance:WEIGHERS",
         "mechanism": "equigrad.assistance:MECHANISMS",
         "auction": "equigrad.market:AUCTIONS",
-        "local": "equigrad.market.local:LOCAL_MECHANISMS",
         "aggregator": "equigrad.market.aggregation:AGGREGATORS",
+        "local": "equigrad.market.local:LOCAL_MECHANISMS",
         "seller": "equigrad.federation.trade.behaviours:SELLER_BEHAVIOURS",
     }
 )
 """Where each family's registry is; the family is called as its key in a run file (the clipping
-rules are `privacy.rule`; learner, loss, weights and mechanism are a vertical run's, auction, local,
-aggregator and seller a market run's: `market.mechanism`, `market.local.mechanism`,
-`market.aggregator` and a party's `behaviour`)."""
+rules are `privacy.rule`; learner, loss, weights and mechanism are a vertical run's; auction,
+aggregator and local are `market.mechanism`, `market.aggregator` and `market.local.mechanism`,
+seller a `behaviour` in a market run)."""
 
 
 def strategies(
