@@ -84,8 +84,8 @@ def predict(
     config = restore_config(place.read_config())
     if not isinstance(config, VerticalConfig):
         raise ConfigError(
-            f'Expected a run of kind "vertical" in {place.path}, got {config.kind!r}: a horizontal '
-            "run leaves every party a whole model. Load models/ instead."
+            f'Expected a run of kind "vertical" in {place.path}, got {config.kind!r}: runs of '
+            "other kinds leave whole models. Load models/ instead."
         )
     own = {name: Path(path) for name, path in (party_rows or {}).items()}
     _check_parties(config, own)
