@@ -17,11 +17,13 @@ from equigrad.data.own import OwnData, load_own
 from equigrad.errors import ConfigError, DataError
 from equigrad.federation.config.parties import (
     FILES,
+    Named,
+    Pooled,
     listed_names,
     partition_rule,
     refuse_unknown_parties,
 )
-from equigrad.federation.config.schema import DataConfig, PartyConfig, RunConfig
+from equigrad.federation.config.schema import DataConfig, PartyConfig
 from equigrad.federation.streams import numpy_stream, stream_seed
 
 __all__ = ["Dealt", "deal", "load_split"]
@@ -48,7 +50,7 @@ class Dealt:
     notes: tuple[str, ...] = ()
 
 
-def deal(config: RunConfig) -> Dealt:
+def deal(config: Pooled) -> Dealt:
     """Return what each party of a run holds; the same configuration always gives the same.
 
     Raises
@@ -147,7 +149,10 @@ def _clean(name: str) -> str:
     return _NOT_IN_NAMES.sub("-", name).strip("-._")[:64]
 
 
-def _spoil(data: Dataset, party: PartyConfig, seed: int) -> Dataset:
+def _spoil(data: Dataset, party: Named, seed: int) -> Dataset:
+    """Return the records as a run file spoils them; only horizontal runs do."""
+    if not isinstance(party, PartyConfig):
+        return data
     for key, corrupt, amount in (
         ("duplicates", duplicates, party.duplicates),
         ("label noise", label_noise, party.label_noise),

@@ -13,14 +13,20 @@ from typing import Any
 
 from equigrad.errors import ConfigError, ModelError
 from equigrad.federation.config.locate import Path
-from equigrad.federation.config.parties import FILES, listed_names, partition_rule, party_problems
+from equigrad.federation.config.parties import (
+    FILES,
+    Pooled,
+    listed_names,
+    partition_rule,
+    party_problems,
+)
 from equigrad.federation.config.presets import PRESETS, resolve
 from equigrad.federation.config.privacy_check import privacy_problems
 from equigrad.federation.config.problems import Problem, Source, key_path, refuse
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.config.selection_check import selection_problems
 
-__all__ = ["check_config"]
+__all__ = ["check_config", "pool_problems", "unknown_name"]
 
 
 def check_config(config: RunConfig, source: Source | None = None) -> None:
@@ -43,9 +49,10 @@ def check_config(config: RunConfig, source: Source | None = None) -> None:
     refuse((p for check in _CHECKS for p in check(config)), source)
 
 
-def _unknown(
-    config: RunConfig, path: Path, family: str, name: str, known: Iterable[str]
+def unknown_name(
+    config: Pooled, path: Path, family: str, name: str, known: Iterable[str]
 ) -> Iterator[Problem]:
+    """Yield a problem that lists the known names, and the nearest, if ``name`` is none of them."""
     names = {word.lower(): word for word in known}
     if name in names.values():
         return
@@ -59,17 +66,17 @@ def _unknown(
 def _method(config: RunConfig) -> Iterator[Problem]:
     from equigrad.federation.methods import METHODS
 
-    yield from _unknown(config, ("method",), "a method", config.method, METHODS)
+    yield from unknown_name(config, ("method",), "a method", config.method, METHODS)
 
 
-def _data(config: RunConfig) -> Iterator[Problem]:
+def _data(config: Pooled) -> Iterator[Problem]:
     from equigrad.data import SETS
 
     name = config.data.name
     if name is None:
         for option in config.data.options:
             known = ("categorical", "sensitive_features", "standardise", "test")
-            yield from _unknown(
+            yield from unknown_name(
                 config, ("data", "options", option), "an option of own files", option, known
             )
         if config.data.party_column and config.partition.rule not in ("column", FILES):
@@ -79,11 +86,13 @@ def _data(config: RunConfig) -> Iterator[Problem]:
             )
             yield Problem(("partition", "rule"), text)
         return
-    yield from _unknown(config, ("data", "name"), "a data set", name, SETS)
+    yield from unknown_name(config, ("data", "name"), "a data set", name, SETS)
     if name in SETS:
         for option in config.data.options:
             path: Path = ("data", "options", option)
-            yield from _unknown(config, path, f"an option of {name}", option, SETS[name].options)
+            yield from unknown_name(
+                config, path, f"an option of {name}", option, SETS[name].options
+            )
     for key in ("label", "sensitive", "identifier", "party_column", "drop", "task"):
         if getattr(config.data, key):
             text = (
@@ -92,13 +101,13 @@ def _data(config: RunConfig) -> Iterator[Problem]:
             yield Problem(("data", key), f"{text} Remove it.")
 
 
-def _partition(config: RunConfig) -> Iterator[Problem]:
+def _partition(config: Pooled) -> Iterator[Problem]:
     from equigrad.data import PARTITIONS
 
     rule = config.partition.rule
     if rule != FILES and rule not in PARTITIONS:
         known = [*PARTITIONS, FILES]
-        yield from _unknown(config, ("partition", "rule"), "a partition rule", rule, known)
+        yield from unknown_name(config, ("partition", "rule"), "a partition rule", rule, known)
         return
     problems = party_problems(config)
     yield from problems
@@ -114,7 +123,7 @@ def _refused(path: Path, build: Callable[[], object]) -> Iterator[Problem]:
         yield Problem(path, str(error))
 
 
-def _model(config: RunConfig) -> Iterator[Problem]:
+def _model(config: Pooled) -> Iterator[Problem]:
     from equigrad.models import MODELS, resolve_factory
 
     factory = config.model.factory
@@ -127,10 +136,10 @@ def _model(config: RunConfig) -> Iterator[Problem]:
             yield from _model_options(factory, config.model.options)
     else:
         family = "package.module:callable or a built-in model"
-        yield from _unknown(config, ("model", "factory"), family, factory, MODELS)
+        yield from unknown_name(config, ("model", "factory"), family, factory, MODELS)
 
 
-def _known_model_options(config: RunConfig) -> None:
+def _known_model_options(config: Pooled) -> None:
     from equigrad._validate import known_options
     from equigrad.models import resolve_factory
 
@@ -179,7 +188,7 @@ def _training(config: RunConfig) -> Iterator[Problem]:
     if training.optimizer not in optimizer_names():
         path: Path = ("training", "optimizer")
         family = "a torch.optim optimiser"
-        yield from _unknown(config, path, family, training.optimizer, optimizer_names())
+        yield from unknown_name(config, path, family, training.optimizer, optimizer_names())
         return
     import torch
 
@@ -199,7 +208,7 @@ def _rewards(config: RunConfig) -> Iterator[Problem]:
     if rewards.contribution is not None:
         known = ["auto", *(name for name in RULES if RULES[name].needs == "gram")]
         path: Path = ("rewards", "contribution")
-        yield from _unknown(config, path, "a contribution rule", rewards.contribution, known)
+        yield from unknown_name(config, path, "a contribution rule", rewards.contribution, known)
         parties = len(listed_names(config) or ())
         if rewards.contribution == "cgsv-exact" and parties > MAX_PARTIES:
             text = (
@@ -208,7 +217,7 @@ def _rewards(config: RunConfig) -> Iterator[Problem]:
             )
             yield Problem(path, text)
     if rewards.mask is not None:
-        yield from _unknown(
+        yield from unknown_name(
             config, ("rewards", "mask"), "a reward rule", rewards.mask, REWARD_RULES
         )
     yield from _refused(("rewards",), lambda: resolve(rewards, config.audit, config.data.name))
@@ -239,7 +248,7 @@ def _parties(config: RunConfig) -> Iterator[Problem]:
             )
             yield Problem((*path, "name"), text)
         if party.behaviour not in BEHAVIOURS:
-            yield from _unknown(
+            yield from unknown_name(
                 config, (*path, "behaviour"), "a behaviour", party.behaviour, BEHAVIOURS
             )
         else:
@@ -253,7 +262,7 @@ def _parties(config: RunConfig) -> Iterator[Problem]:
             yield Problem((*path, "join"), text)
 
 
-def _engine(config: RunConfig) -> Iterator[Problem]:
+def _engine(config: Pooled) -> Iterator[Problem]:
     import torch
 
     name = config.engine.device
@@ -267,6 +276,12 @@ def _engine(config: RunConfig) -> Iterator[Problem]:
         found = torch.cuda.device_count()
         text = f'Expected a CUDA device that is here ({found} found), got {name!r}. Use "cpu".'
         yield Problem(path, text)
+
+
+def pool_problems(config: Pooled) -> Iterator[Problem]:
+    """Yield what is wrong with data, partition, parties' names, model and engine."""
+    for check in (_data, _partition, _model, _engine):
+        yield from check(config)
 
 
 _CHECKS = (

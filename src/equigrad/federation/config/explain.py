@@ -12,6 +12,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from equigrad.federation.config.kinds import CURRENCY, DECIMAL
 from equigrad.federation.config.locate import Path
 from equigrad.federation.config.problems import Problem, key_path
 from equigrad.federation.config.schema import RunConfig
@@ -33,6 +34,11 @@ _RANGES = {
     "greater_than_equal": ("ge", ">="),
     "less_than": ("lt", "<"),
     "less_than_equal": ("le", "<="),
+}
+
+_PATTERNS = {
+    DECIMAL: 'an amount as decimal text such as "480.47" (money is never a float)',
+    CURRENCY: "3 to 8 capital letters or digits, the first a letter",
 }
 
 
@@ -125,6 +131,8 @@ def _expected(entry: Any, path: Path) -> str:
     if kind == "literal_error":
         return str(context["expected"]).replace("'", '"')
     if kind == "string_pattern_mismatch":
+        if context["pattern"] in _PATTERNS:
+            return _PATTERNS[context["pattern"]]
         return "1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
     if kind == "int_from_float":
         return "a whole number"

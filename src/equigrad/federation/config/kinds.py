@@ -8,7 +8,27 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-__all__ = ["Fraction", "Name", "Options", "PositiveFloat", "PositiveOrInf", "Section"]
+__all__ = [
+    "CURRENCY",
+    "DECIMAL",
+    "Currency",
+    "Decimal",
+    "Fraction",
+    "Name",
+    "Options",
+    "PositiveFloat",
+    "PositiveOrInf",
+    "Section",
+]
+
+DECIMAL = r"^[0-9]+(\.[0-9]+)?$"
+"""Form of an amount of money."""
+
+CURRENCY = r"^[A-Z][A-Z0-9]{2,7}$"
+"""Form of a currency's code."""
+
+Decimal = Annotated[str, Field(pattern=DECIMAL)]
+Currency = Annotated[str, Field(pattern=CURRENCY)]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -1,8 +1,9 @@
 """Reading a run file: TOML in, a checked configuration out, or one clear list of problems.
 
-A file has a kind. What the keys mean is in :mod:`equigrad.federation.config.schema` and
-:mod:`equigrad.federation.vertical.config.schema`; whether the strategies it names exist is asked
-in the modules ``check`` beside them.
+A file has a kind. What the keys mean is in :mod:`equigrad.federation.config.schema`,
+:mod:`equigrad.federation.vertical.config.schema` and
+:mod:`equigrad.federation.trade.config.schema`; whether the strategies it names exist is asked in
+the modules ``check`` beside them.
 """
 
 import difflib
@@ -20,6 +21,9 @@ from equigrad.federation.config.explain import explain, show
 from equigrad.federation.config.locate import Path
 from equigrad.federation.config.problems import Problem, Source, refuse
 from equigrad.federation.config.schema import DataConfig, RunConfig
+from equigrad.federation.trade.config.check import check_market
+from equigrad.federation.trade.config.places import with_places
+from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.vertical.config.check import absolute, check_vertical
 from equigrad.federation.vertical.config.schema import VerticalConfig
 
@@ -35,11 +39,12 @@ __all__ = [
     "tables",
 ]
 
-AnyConfig = RunConfig | VerticalConfig
+AnyConfig = RunConfig | VerticalConfig | MarketConfig
 
-_SCHEMAS: dict[str, type[RunConfig] | type[VerticalConfig]] = {
+_SCHEMAS: dict[str, type[AnyConfig]] = {
     "horizontal": RunConfig,
     "vertical": VerticalConfig,
+    "market": MarketConfig,
 }
 
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -57,9 +62,10 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> AnyConfig:
 
     Returns
     -------
-    RunConfig or VerticalConfig
-        By its `kind`. Relative paths of files are taken from the run file's folder and made
-        absolute, so that the run can be resumed from anywhere.
+    RunConfig, VerticalConfig or MarketConfig
+        By its `kind`; a file with a table [market] and no `kind` is of kind "market". Relative
+        paths of files are taken from the run file's folder and made absolute, so that the run can
+        be resumed from anywhere.
 
     Raises
     ------
@@ -68,9 +74,11 @@ def load_config(path: FilePath, overrides: Sequence[str] = ()) -> AnyConfig:
         line for each problem (at most ten): file, line, key, expected, got.
     """
     config = parse_config(read_text(path), str(path), overrides)
+    folder = path.absolute().parent
     if isinstance(config, VerticalConfig):
-        return absolute(config, path.absolute().parent)
-    return config.model_copy(update={"data": _absolute(config.data, path.absolute().parent)})
+        return absolute(config, folder)
+    config = config.model_copy(update={"data": _absolute(config.data, folder)})
+    return with_places(config, folder) if isinstance(config, MarketConfig) else config
 
 
 def _absolute(data: DataConfig, folder: FilePath) -> DataConfig:
@@ -120,6 +128,8 @@ def parse_config(
     config = _validated(data, origin)
     if isinstance(config, VerticalConfig):
         check_vertical(config, origin)
+    elif isinstance(config, MarketConfig):
+        check_market(config, origin)
     else:
         check_config(config, origin)
     return config
@@ -136,13 +146,19 @@ def horizontal(config: AnyConfig) -> RunConfig:
     if isinstance(config, RunConfig):
         return config
     raise ConfigError(
-        f'Expected a run file of kind "horizontal" here, got "{config.kind}". Its parties have '
-        "other records, not other columns."
+        f'Expected a run file of kind "horizontal" here, got "{config.kind}". This is for '
+        "consortia whose parties have other records of the same columns and are rewarded in models."
     )
 
 
 def _validated(data: Mapping[str, Any], origin: Source) -> AnyConfig:
-    kind = data.get("kind", "horizontal")
+    kind = data.get("kind", "market" if "market" in data else "horizontal")
+    if kind == "horizontal" and "market" in data:
+        text = (
+            'Expected kind = "market" beside a table [market], got "horizontal". Change the kind, '
+            "or remove [market]."
+        )
+        refuse([Problem(("kind",), text)], origin)
     schema = _SCHEMAS.get(kind) if isinstance(kind, str) else None
     if schema is None:
         near = difflib.get_close_matches(str(kind), _SCHEMAS, n=1)

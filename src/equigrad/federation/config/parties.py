@@ -5,19 +5,27 @@ from the data otherwise (a column's values, one file for each party).
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from equigrad._validate import known_options
 from equigrad.errors import ConfigError
 from equigrad.federation.config.problems import Problem
-from equigrad.federation.config.schema import PartyConfig, RunConfig
+from equigrad.federation.config.schema import (
+    DataConfig,
+    EngineConfig,
+    ModelConfig,
+    PartitionConfig,
+)
 
 if TYPE_CHECKING:
     from equigrad.data import PartitionRule
 
 __all__ = [
     "FILES",
+    "Named",
+    "Pooled",
     "automatic_names",
     "listed_names",
     "partition_rule",
@@ -31,13 +39,52 @@ FILES = "files"
 _FROM_DATA = (FILES, "column")
 
 
+class Named(Protocol):
+    """A party that a run file lists."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+
+class Pooled(Protocol):
+    """A run file, of whatever kind, whose parties hold parts of one pool of records."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def data(self) -> DataConfig:
+        """Where records come from."""
+
+    @property
+    def partition(self) -> PartitionConfig:
+        """How they are dealt."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """What is trained."""
+
+    @property
+    def engine(self) -> EngineConfig:
+        """Where parties run."""
+
+    @property
+    def party(self) -> Sequence[Named]:
+        """The parties that are listed."""
+
+    def model_dump(self) -> dict[str, Any]:
+        """Return every key."""
+
+
 def automatic_names(count: int) -> tuple[str, ...]:
     """Return ``party-1`` to ``party-N``, zero-padded to one width so that they sort as counted."""
     width = len(str(count))
     return tuple(f"party-{i:0{width}d}" for i in range(1, count + 1))
 
 
-def listed_names(config: RunConfig) -> tuple[str, ...] | None:
+def listed_names(config: Pooled) -> tuple[str, ...] | None:
     """Return the parties' names in order, or None where the data decides them.
 
     If the file lists exactly as many parties as take part (or says no number), the list names
@@ -56,7 +103,7 @@ def listed_names(config: RunConfig) -> tuple[str, ...] | None:
     return automatic
 
 
-def partition_rule(config: RunConfig) -> "PartitionRule":
+def partition_rule(config: Pooled) -> "PartitionRule":
     """Return the configured rule with its settings (not for the rule ``files``, which deals none).
 
     Raises
@@ -77,7 +124,7 @@ def partition_rule(config: RunConfig) -> "PartitionRule":
     return rule(config.partition.rule, **settings)
 
 
-def party_problems(config: RunConfig) -> list[Problem]:
+def party_problems(config: Pooled) -> list[Problem]:
     """Return what is wrong with the number and the names of the parties."""
     rule, count = config.partition.rule, config.partition.parties
     if rule in _FROM_DATA:
@@ -97,7 +144,7 @@ def party_problems(config: RunConfig) -> list[Problem]:
     return [_stranger(i, p, known) for i, p in enumerate(config.party) if p.name not in known]
 
 
-def _from_data_problems(config: RunConfig) -> list[Problem]:
+def _from_data_problems(config: Pooled) -> list[Problem]:
     rule, count = config.partition.rule, config.partition.parties
     problems = []
     if count is not None:
@@ -109,7 +156,7 @@ def _from_data_problems(config: RunConfig) -> list[Problem]:
     return problems
 
 
-def _stranger(index: int, party: PartyConfig, known: tuple[str, ...]) -> Problem:
+def _stranger(index: int, party: Named, known: tuple[str, ...]) -> Problem:
     near = difflib.get_close_matches(party.name, known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"List all {len(known)} parties to name them."
     text = (
@@ -119,7 +166,7 @@ def _stranger(index: int, party: PartyConfig, known: tuple[str, ...]) -> Problem
     return Problem(("party", index, "name"), text)
 
 
-def refuse_unknown_parties(config: RunConfig, names: tuple[str, ...]) -> None:
+def refuse_unknown_parties(config: Pooled, names: tuple[str, ...]) -> None:
     """Raise ``ConfigError`` if the file lists a party that the data does not have."""
     for party in config.party:
         if party.name not in names:

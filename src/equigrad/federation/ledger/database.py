@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, create_engine, event, exc, make_url, tex
 
 from equigrad.errors import ConfigError, StoreError
 
-__all__ = ["Database"]
+__all__ = ["Database", "parsed"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Database:
     """
 
     def __init__(self, address: str | Path, *, timeout: float) -> None:
-        self.url = _url(address)
+        self.url = parsed(address)
         self.timeout = timeout
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.place = self.url.render_as_string(hide_password=True)
@@ -157,11 +157,16 @@ class Database:
         )
 
 
-def _url(address: str | Path) -> URL:
-    """Return the URL of an address, with our driver."""
+def parsed(address: str | Path) -> URL:
+    """Return the URL of an address, with our driver; ``ConfigError`` if it is none of ours."""
     if isinstance(address, Path) or "://" not in address:
         return URL.create("sqlite", database=str(Path(address).absolute()))
-    url = make_url(address)
+    try:
+        url = make_url(address)
+    except exc.ArgumentError as error:
+        raise ConfigError(
+            f"Expected a file or a database's URL, got {address!r}: {error}."
+        ) from error
     backend = url.get_backend_name()
     if backend == "sqlite" and url.database not in (None, "", ":memory:"):
         return url.set(drivername="sqlite")

@@ -22,6 +22,7 @@ from equigrad.federation.ledger.schema import SCHEMA_VERSION, market, metadata
 from equigrad.federation.ledger.triggers import statements
 from equigrad.market.settlement import (
     Account,
+    AuditEvent,
     Award,
     BidRecord,
     Command,
@@ -107,6 +108,11 @@ class SqlStore(SettlementStore):
             return line.response
 
         return self._database.write(step)
+
+    def line(self, key: str) -> AuditEvent | None:
+        """Return the audit line of the command with an idempotency key, or None."""
+        with self._database.read() as connection:
+            return self._rows(connection).line_of(key)
 
     def get(self, kind: type[E], key: str) -> E | None:
         """Return an entity by its key."""

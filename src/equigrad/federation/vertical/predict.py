@@ -19,14 +19,19 @@ from equigrad.assistance.model import ABSENT
 from equigrad.data.alignment import order_by_digest
 from equigrad.errors import AlignmentError, ConfigError, RecordError
 from equigrad.federation.config.loader import restore_config
+from equigrad.federation.engine import LocalEngine
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.transport import InProcessTransport
 from equigrad.federation.vertical.answer import Answer, make_answer
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.ending import read_model
 from equigrad.federation.vertical.predicting import Asking, Prediction, ask_parties
 from equigrad.federation.vertical.queries import read_queries
-from equigrad.federation.vertical.setup import party_specs, read_run_key, row_source, task_of
+from equigrad.federation.vertical.setup import (
+    party_specs,
+    read_run_key,
+    row_source,
+    task_of,
+)
 from equigrad.federation.vertical.shelf import PartyShelf
 
 __all__ = ["predict"]
@@ -79,8 +84,8 @@ def predict(
     config = restore_config(place.read_config())
     if not isinstance(config, VerticalConfig):
         raise ConfigError(
-            f'Expected a run of kind "vertical" in {place.path}, got {config.kind!r}: a horizontal '
-            "run leaves every party a whole model. Load models/ instead."
+            f'Expected a run of kind "vertical" in {place.path}, got {config.kind!r}: runs of '
+            "other kinds leave whole models. Load models/ instead."
         )
     own = {name: Path(path) for name, path in (party_rows or {}).items()}
     _check_parties(config, own)
@@ -98,10 +103,11 @@ def predict(
         absent=tuple(dict.fromkeys(absent)),
         compact=config.vertical.compact and not config.private,
     )
-    engine = config.engine
     specs = party_specs(config, key, place, {n: path.absolute() for n, path in own.items()})
     order = order_by_digest(asked.digests)  # the file's own order may tell something
-    with InProcessTransport(specs, pool=engine.pool, workers=engine.workers) as transport:
+    with LocalEngine(config.engine.pool, config.engine.workers).open(
+        specs, asking.task
+    ) as transport:
         found = ask_parties(transport, model, asked.digests[order], asking)
     answer = make_answer(
         asked.ids,

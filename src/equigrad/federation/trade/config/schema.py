@@ -10,7 +10,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from equigrad.federation.config.kinds import Name, Options, PositiveFloat, Section
+from equigrad.federation.config.kinds import (
+    Currency,
+    Decimal,
+    Name,
+    Options,
+    PositiveFloat,
+    Section,
+)
 from equigrad.federation.config.schema import (
     DataConfig,
     EngineConfig,
@@ -30,7 +37,6 @@ __all__ = [
 ]
 
 Pair = Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)]
-Decimal = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")]
 
 
 class LocalConfig(Section):
@@ -92,9 +98,7 @@ class TradeConfig(Section):
     schedule: str | None = Field(
         None, description="learned-clock: schedule file, relative to the run file."
     )
-    currency: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{2,7}$")] = Field(
-        "EUR", description="Code of the currency."
-    )
+    currency: Currency = Field("EUR", description="Code of the currency.")
     scale: int = Field(1_000_000, ge=1, description="Ledger units to one unit of currency.")
     funds: Decimal | None = Field(
         None, description="Money in the buyer's wallet; default: what all rounds can cost."
