@@ -1,8 +1,9 @@
 """Who sells how much in every round of a training, and how the uploads are weighed.
 
-Auctions clear with the library's own code on canonical bids. Two more rules are limits, not
-mechanisms: ``equal-eps`` knows every cost and buys the largest common level (cut at each cap) that
-the budget pays; ``all-caps`` buys every cap, whatever it costs.
+Auctions clear with the library's own code on canonical bids; the learned clock has the schedule
+that ships, trained at dim 1. Two more rules are limits, not mechanisms: ``equal-eps`` knows every
+cost and buys the largest common level (cut at each cap) that the budget pays; ``all-caps`` buys
+every cap, whatever it costs.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from equigrad.market import Auction, BidBook, Curve, Ladder, Terms
 from equigrad.market.aggregation import AGGREGATORS, optimum
-from equigrad.market.auctions import AllIn, Clock
+from equigrad.market.auctions import AllIn, Clock, LearnedClock
+from equigrad.market.learned import shipped_schedule
 from equigrad.market.workload import KINDS, Profiles
 
 __all__ = ["AUCTIONS", "Awards", "Setting", "awarded", "clear_rounds", "weights_of"]
@@ -21,7 +23,11 @@ __all__ = ["AUCTIONS", "Awards", "Setting", "awarded", "clear_rounds", "weights_
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-AUCTIONS: dict[str, Auction] = {"clock": Clock(), "all-in": AllIn()}
+AUCTIONS: dict[str, Auction] = {
+    "clock": Clock(),
+    "learned-clock": LearnedClock(shipped_schedule("laplace", 1)),
+    "all-in": AllIn(),
+}
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,37 @@
-"""The printed tables of the market's training benchmark: budgets across, arms down."""
+"""The cells and the printed tables of the market's training benchmark."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from _common import show
+import numpy as np
 
-__all__ = ["print_plan"]
+from _common import show
+from _market_awards import Awards
+
+__all__ = ["print_plan", "purchases", "spread"]
 
 Row = Mapping[str, Any]
+
+
+def spread(name: str, values: Sequence[float]) -> dict[str, Any]:
+    """Return the cells of one metric: mean, deviation and every seed."""
+    return {
+        name: float(np.mean(values)),
+        f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+        f"{name}_all": [round(float(v), 5) for v in values],
+    }
+
+
+def purchases(awards: Iterable[Awards] | None) -> dict[str, float | None]:
+    """Return the cells of what was bought, None where nothing was for sale."""
+    if awards is None:
+        return {"mean_eps": None, "spent": None, "invalid": None}
+    found = list(awards)
+    return {
+        "mean_eps": float(np.mean([a.eps.mean() for a in found])),
+        "spent": float(np.mean([a.spent.mean() for a in found])),
+        "invalid": float(np.mean([a.invalid for a in found])),
+    }
 
 
 def print_plan(rows: Iterable[Row], metric: str) -> None:

@@ -31,8 +31,8 @@ RATES = (0.2, 0.5, 1.0, 1.5, 2.0)
 ROUNDS = {10: 300, 100: 100, 1000: 10}
 QUICK_ROUNDS = {10: 20, 100: 4, 1000: 1}
 SIZES = {"iid": None, "dirichlet": NSL_KDD_CLASSES}
-LIARS, REPORTS = 10, 150
-NET_LIARS = 60
+LIARS, REPORTS = 2, 150
+NET_LIARS = 10
 TARGETS = {
     "clock": (10.5, 4.4, 2.25, 1.5, 1.25),
     "learned-clock": (4.0, 2.7, 1.8, 1.45, 1.30),

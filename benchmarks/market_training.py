@@ -15,7 +15,8 @@ Run: ``EQUIGRAD_DATA=... OMP_NUM_THREADS=1 python benchmarks/market_training.py 
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from _market_awards import Awards, Setting, clear_rounds, weights_of
 from _market_fit import Arms, fit, scores
 from _market_noise import MECHANISMS, check, unit
 from _market_sets import PARTITIONS, READERS, Task, deal, projected, task
-from _market_tables import print_plan
+from _market_tables import print_plan, purchases, spread
 from equigrad.errors import EquigradError
 from equigrad.market import Ladder
 
@@ -193,12 +194,12 @@ def measure(found: Task, plan: Plan, seeds: int, tuning: int) -> list[dict[str, 
                         rate=setting.rate,
                         aggregator=aggregator,
                         iterate=name,
-                        **_spread("accuracy", [a[place, iterate] for a in accuracy]),
-                        **_spread("balanced", [b[place, iterate] for b in balanced]),
+                        **spread("accuracy", [a[place, iterate] for a in accuracy]),
+                        **spread("balanced", [b[place, iterate] for b in balanced]),
                         validation=float(value[place, iterate]),
                         step=float(step[place, iterate]),
                         clip=float(clip[place, iterate]),
-                        **_bought(awards),
+                        **purchases(awards),
                         seeds=seeds,
                         tuning_seeds=tuning,
                         cpu_s=seconds,
@@ -212,25 +213,6 @@ def measure(found: Task, plan: Plan, seeds: int, tuning: int) -> list[dict[str, 
     return rows
 
 
-def _spread(name: str, values: Sequence[float]) -> dict[str, Any]:
-    return {
-        name: float(np.mean(values)),
-        f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
-        f"{name}_all": [round(float(v), 5) for v in values],
-    }
-
-
-def _bought(awards: Iterable[Awards] | None) -> dict[str, float | None]:
-    if awards is None:
-        return {"mean_eps": None, "spent": None, "invalid": None}
-    found = list(awards)
-    return {
-        "mean_eps": float(np.mean([a.eps.mean() for a in found])),
-        "spent": float(np.mean([a.spent.mean() for a in found])),
-        "invalid": float(np.mean([a.invalid for a in found])),
-    }
-
-
 def plans(partition: str) -> list[Plan]:
     """Return the main table of a partition and, of equally dealt records, what may help."""
     rules = ("clock", "all-in", "equal-eps")
@@ -240,7 +222,9 @@ def plans(partition: str) -> list[Plan]:
         one = Plan(
             "50 a round", "iid", (Setting("clock", 1.0), EVERY_CAP), aggregators=("opt-aggr",)
         )
+        learned = tuple(Setting(name, r) for r in RATES for name in ("clock", "learned-clock"))
         found += [
+            replace(one, name="learned clock", settings=learned),
             replace(one, name="gaussian", mechanisms=("gaussian",)),
             replace(one, invited=50),
             replace(one, name=f"{COLUMNS} columns", columns=COLUMNS),
@@ -252,10 +236,10 @@ def plans(partition: str) -> list[Plan]:
 
 
 def quick(plan: Plan) -> Plan:
-    """Return the plan with two rules of buying, one aggregator and a small grid."""
+    """Return the plan with two settings, one aggregator and a small grid."""
     return replace(
         plan,
-        settings=(Setting("clock", 1.0), EVERY_CAP),
+        settings=plan.settings[-2:],
         aggregators=("opt-aggr",),
         steps=(0.03, 0.3, 3.0),
         clips=(0.3, 3.0),
@@ -271,6 +255,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tuning-seeds", type=int, default=5)
     options = parser.parse_args()
+    warnings.filterwarnings("ignore", "The first price is", UserWarning)  # coarse is fine here
     report = Report("Training through the market")
     for mechanism in MECHANISMS:
         report.claim(f"{mechanism}: off the library's uploads", check(mechanism), 1e-9, "lower")

@@ -21,6 +21,7 @@ from equigrad.market import (
     Allotment,
     Auction,
     BidBook,
+    Claims,
     Ladder,
     QualityTable,
     Terms,
@@ -41,6 +42,11 @@ RIVAL_PARTIES, RANDOM_PARTIES = 1_000, 3_000
 
 class ReportedTop(Clock):
     """The clock with ``top_i`` from the reported size."""
+
+    @property
+    def claims(self) -> Claims:
+        """Nothing about truth: a smaller report raises its own price."""
+        return Claims("no", rational=True, within_budget=True)
 
     def allot(self, book: BidBook, terms: Terms, public_seed: bytes | None) -> Allotment:
         """See the base class."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from equigrad.cli.complete import run_folders
-from equigrad.cli.run import JsonOption, QuietOption, go_on
+from equigrad.cli.run import EngineOption, JsonOption, QuietOption, go_on
 from equigrad.cli.score import go_on_scoring
 from equigrad.cli.train import go_on_training
 
@@ -15,6 +15,7 @@ __all__ = ["resume"]
 
 def resume(
     folder: Annotated[Path, typer.Argument(help="A run folder.", autocompletion=run_folders)],
+    engine: EngineOption = "local",
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,4 +32,4 @@ def resume(
     elif is_training(folder):
         go_on_training(folder, quiet=quiet, as_json=as_json)
     else:
-        go_on(folder, quiet=quiet, as_json=as_json)
+        go_on(folder, engine=engine, quiet=quiet, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equigrad.cli.complete import run_folders
+from equigrad.cli.engines import on_engine
 from equigrad.cli.market_progress import watch_market
 from equigrad.cli.output import say
 from equigrad.cli.progress import watch
@@ -18,11 +19,19 @@ from equigrad.errors import ConfigError
 if TYPE_CHECKING:
     from equigrad.federation.runner import Listener
 
-__all__ = ["JsonOption", "QuietOption", "free_folder", "go_on", "run"]
+__all__ = ["EngineOption", "JsonOption", "QuietOption", "free_folder", "go_on", "run"]
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on the standard output, nothing else.")
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="Where the parties live: local (this process), or simulation (Flower's, in Ray's "
+        "processes; needs equigrad[simulation]). A run is resumed on its own engine.",
+    ),
 ]
 
 
@@ -46,6 +55,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Put a setting on top of the file."),
     ] = None,
+    engine: EngineOption = "local",
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -66,7 +76,7 @@ def run(
                 "Expected --resume FOLDER alone (the folder holds its run file), got also a file, "
                 "--folder or --set. Leave them out."
             )
-        go_on(resume, quiet=quiet, as_json=as_json)
+        go_on(resume, engine=engine, quiet=quiet, as_json=as_json)
         return
     if file is None:
         raise ConfigError(
@@ -78,25 +88,34 @@ def run(
     config = load_config(file, settings or ())
     source = read_text(file)
     target = folder if folder is not None else free_folder(config.name)
+    play = on_engine(engine)
 
     def work(listener: "Listener") -> Path:
         from equigrad.federation.runner import run as start
 
-        return start(config, target, source=source, progress=listener)
+        return play(
+            config,
+            target,
+            lambda where: start(config, target, source=source, progress=listener, engine=where),
+        )
 
     _finish(work, target, config.kind, quiet=quiet, as_json=as_json)
 
 
-def go_on(folder: Path, *, quiet: bool, as_json: bool) -> None:
+def go_on(folder: Path, *, engine: str = "local", quiet: bool, as_json: bool) -> None:
     """Resume the run in ``folder`` and show its end."""
+    from equigrad.federation.config.loader import restore_config
     from equigrad.federation.record.folder import RunFolder
+
+    play = on_engine(engine)
+    config = restore_config(RunFolder.open(folder).read_config())
 
     def work(listener: "Listener") -> Path:
         from equigrad.federation.runner import resume
 
-        return resume(folder, progress=listener)
+        return play(config, folder, lambda where: resume(folder, progress=listener, engine=where))
 
-    _finish(work, folder, RunFolder.open(folder).kind(), quiet=quiet, as_json=as_json)
+    _finish(work, folder, config.kind, quiet=quiet, as_json=as_json)
 
 
 def _finish(

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from equigrad.federation.config.loader import AnyConfig, restore_config
 from equigrad.federation.config.schema import RunConfig
 from equigrad.federation.coordinator import Coordinator
+from equigrad.federation.engine import Engine, LocalEngine
 from equigrad.federation.gathering import finite
 from equigrad.federation.journal import Journal, recall, refuse_other_start
 from equigrad.federation.memory import Memory
@@ -31,7 +32,8 @@ from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.trade.progress import MarketListener
 from equigrad.federation.trade.run import play as play_market
 from equigrad.federation.trade.run import play_on as play_market_on
-from equigrad.federation.transport import FaultPlan, InProcessTransport
+from equigrad.federation.transport import FaultPlan
+from equigrad.federation.transport.base import Transport
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.progress import VerticalListener
 from equigrad.federation.vertical.run import play, play_on
@@ -50,6 +52,7 @@ def run(
     source: str = "",
     progress: Listener | None = None,
     faults: FaultPlan | None = None,
+    engine: Engine | None = None,
     report: bool = True,
 ) -> Path:
     """Play a run and return its folder.
@@ -66,6 +69,8 @@ def run(
         Who is told; default: nobody.
     faults
         Planned faults, for tests.
+    engine
+        Where the parties live; default: in this process, as [engine] of the run file says.
     report
         Whether metrics, plots and report are made at the end (they follow from the record, and
         ``equigrad report`` makes them at any time).
@@ -77,26 +82,27 @@ def run(
         ``RecordError`` if the folder cannot be written; ``QuorumError`` if too few parties
         answered too often (the run can be resumed).
     """
+    engine = engine or _local(config, faults)
     if isinstance(config, VerticalConfig):
         return play(
             config,
             folder,
             source=source,
             progress=cast("VerticalListener | None", progress),
-            faults=faults,
+            engine=engine,
             report=report,
         )
     if isinstance(config, MarketConfig):
         listening = cast("MarketListener | None", progress)
         return play_market(
-            config, folder, source=source, progress=listening, faults=faults, report=report
+            config, folder, source=source, progress=listening, engine=engine, report=report
         )
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
     if setup.plans:
         place.make_accounts()
     listener = cast("ProgressListener", progress or Silent())
-    return _play(config, setup, place, None, listener, faults, report)
+    return _play(config, setup, place, None, listener, engine, report)
 
 
 def resume(
@@ -104,6 +110,7 @@ def resume(
     *,
     progress: Listener | None = None,
     faults: FaultPlan | None = None,
+    engine: Engine | None = None,
     report: bool = True,
 ) -> Path:
     """Go on with a run that was stopped, from its latest settled round, and return its folder.
@@ -118,18 +125,23 @@ def resume(
     """
     place = RunFolder.open(folder)
     config = restore_config(place.read_config())
+    engine = engine or _local(config, faults)
     if isinstance(config, VerticalConfig):
         listener = cast("VerticalListener | None", progress)
-        return play_on(config, place, progress=listener, faults=faults, report=report)
+        return play_on(config, place, progress=listener, engine=engine, report=report)
     if isinstance(config, MarketConfig):
         listening = cast("MarketListener | None", progress)
-        return play_market_on(config, place, progress=listening, faults=faults, report=report)
+        return play_market_on(config, place, progress=listening, engine=engine, report=report)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:
         refuse_other_start(place, setup.start)
     watching = cast("ProgressListener", progress or Silent())
-    return _play(config, setup, place, checkpoint, watching, faults, report)
+    return _play(config, setup, place, checkpoint, watching, engine, report)
+
+
+def _local(config: AnyConfig, faults: FaultPlan | None) -> Engine:
+    return LocalEngine(config.engine.pool, config.engine.workers, faults)
 
 
 def _play(
@@ -138,18 +150,13 @@ def _play(
     place: RunFolder,
     checkpoint: Checkpoint | None,
     progress: ProgressListener,
-    faults: FaultPlan | None,
+    engine: Engine,
     report: bool,
 ) -> Path:
     method = METHODS[config.method](setup.terms)
     with (
         Journal.open(place, checkpoint) as journal,
-        InProcessTransport(
-            with_accounts(setup.specs, place),
-            pool=config.engine.pool,
-            workers=config.engine.workers,
-            faults=faults,
-        ) as transport,
+        engine.open(with_accounts(setup.specs, place), setup.start["config_sha256"]) as transport,
     ):
         memory = Memory()
         coordinator = Coordinator(
@@ -178,7 +185,7 @@ def _finish(
     setup: Setup,
     place: RunFolder,
     method: Method,
-    transport: InProcessTransport,
+    transport: Transport,
     journal: Journal,
     replies: dict[str, FinishReply],
     steps: dict[str, int],

@@ -14,6 +14,7 @@ from market_runs import NAMES, bodies, conserved, make_market, play, verified_le
 
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.runner import run
+from equigrad.federation.trade.setup import prepare
 from equigrad.market import Curve
 from equigrad.privacy.account import SalesAccount
 
@@ -95,3 +96,18 @@ def test_two_runs_that_draw_on_the_same_accounts_at_once_never_overdraw_them(
             assert account.spent() <= limit
             assert len({sale.award for sale in spent}) == len(spent)
     assert all(delivered.values())
+
+
+@pytest.mark.parametrize(
+    ("local", "told"),
+    [
+        ('mechanism = "laplace"\nnoise = "secret"', True),
+        ('mechanism = "laplace"\nsampler = "discrete"\nnoise = "secret"', False),
+        ('mechanism = "l2-sphere"\nnoise = "secret"', False),
+        ('mechanism = "laplace"', False),
+    ],
+)
+def test_noise_that_leaks_through_its_last_bits_is_told(local: str, told: bool) -> None:
+    notes = prepare(make_market(local=local)).notes
+    assert any("last bits" in note for note in notes) is told
+    assert any("rehearsal" in note for note in notes) is ("secret" not in local)

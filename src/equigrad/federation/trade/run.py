@@ -7,6 +7,7 @@ Neighbours: ``setup`` prepares, ``game`` plays, ``ending`` says what is left. Th
 from pathlib import Path
 
 from equigrad.errors import RecordError
+from equigrad.federation.engine import Engine
 from equigrad.federation.journal import Journal, refuse_other_start
 from equigrad.federation.ledger import SqlStore
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
@@ -19,7 +20,6 @@ from equigrad.federation.trade.money import Ledger, currency_of
 from equigrad.federation.trade.progress import MarketListener, SilentMarket
 from equigrad.federation.trade.setup import MarketSetup, make_specs, prepare
 from equigrad.federation.trade.state import MarketState
-from equigrad.federation.transport import FaultPlan, InProcessTransport
 
 __all__ = ["play", "play_on"]
 
@@ -28,9 +28,9 @@ def play(
     config: MarketConfig,
     folder: Path | str,
     *,
+    engine: Engine,
     source: str = "",
     progress: MarketListener | None = None,
-    faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
     """Play a market run and return its folder; see :func:`equigrad.federation.runner.run`."""
@@ -38,15 +38,15 @@ def play(
     if config.market.ledger is not None:  # to refuse it before there is a folder
         SqlStore(config.market.ledger, [currency_of(config)]).close()
     place = RunFolder.create(folder, source, config.model_dump())
-    return _play(setup, place, None, progress or SilentMarket(), faults, report)
+    return _play(setup, place, None, progress or SilentMarket(), engine, report)
 
 
 def play_on(
     config: MarketConfig,
     place: RunFolder,
     *,
+    engine: Engine,
     progress: MarketListener | None = None,
-    faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
     """Go on with a market run; see :func:`equigrad.federation.runner.resume`."""
@@ -59,7 +59,7 @@ def play_on(
             raise RecordError(
                 f"Expected the run's ledger in {own}, got no such file. Restore it from a copy."
             )
-    return _play(setup, place, checkpoint, progress or SilentMarket(), faults, report)
+    return _play(setup, place, checkpoint, progress or SilentMarket(), engine, report)
 
 
 def _play(
@@ -67,19 +67,16 @@ def _play(
     place: RunFolder,
     checkpoint: Checkpoint | None,
     progress: MarketListener,
-    faults: FaultPlan | None,
+    engine: Engine,
     report: bool,
 ) -> Path:
     config = setup.config
     place.make_accounts()
     place.make_sellers(setup.parties)
-    engine = config.engine
     with (
         Journal.open(place, checkpoint) as journal,
         Ledger(config, place, setup.task) as ledger,
-        InProcessTransport(
-            make_specs(setup, place), pool=engine.pool, workers=engine.workers, faults=faults
-        ) as transport,
+        engine.open(make_specs(setup, place), setup.start["config_sha256"]) as transport,
     ):
         progress.started(setup.start)
         for note in setup.notes:

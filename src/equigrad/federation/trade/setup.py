@@ -193,7 +193,7 @@ def prepare(config: MarketConfig) -> MarketSetup:
             f"The first price is {int(public.grid[0])} ledger units per record and level: prices "
             "are coarse. Raise market.scale or market.budget."
         )
-    notes += _notes(config, offered, funds, terms.held)
+    notes += _notes(config, offered, local, funds, terms.held)
     test = Records.of(dealt.test)
     return MarketSetup(
         config,
@@ -263,13 +263,23 @@ def _schema(data: Dataset) -> str:
 
 
 def _notes(
-    config: MarketConfig, offered: dict[str, Offered], funds: int, held: int
+    config: MarketConfig,
+    offered: dict[str, Offered],
+    local: LocalMechanism,
+    funds: int,
+    held: int,
 ) -> Iterator[str]:
     trade = config.market
     if trade.local.noise == "seeded":
         yield (
             f"A rehearsal, {SEEDED_MARK}: whoever knows the seed can take the noise off. Set "
             'market.local.noise = "secret" to be protected.'
+        )
+    elif not local.network_safe(trade.eps_max):
+        yield (
+            f"Uploads of {trade.local.mechanism!r} are floating-point numbers whose last bits may "
+            "tell about the gradient: do not let them leave this machine. Use the mechanism "
+            '"l2-sphere", or "laplace" with sampler = "discrete".'
         )
     above = [name for name, offer in offered.items() if offer.eps_cap > trade.eps_max]
     if above:

@@ -71,7 +71,7 @@ def make_auction(trade: TradeConfig, dim: int) -> Auction:
     if trade.schedule is None:
         raise ConfigError(
             "Expected market.schedule, the file of a learned schedule, got nothing. Train one: "
-            "equigrad.market.learned."
+            f"equigrad auction train learned-clock --local {trade.local.mechanism} --dim {dim}."
         )
     try:
         content = Path(trade.schedule).read_bytes()

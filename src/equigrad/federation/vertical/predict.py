@@ -19,6 +19,7 @@ from equigrad.assistance.model import ABSENT
 from equigrad.data.alignment import order_by_digest
 from equigrad.errors import AlignmentError, ConfigError, RecordError
 from equigrad.federation.config.loader import restore_config
+from equigrad.federation.engine import LocalEngine
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.vertical.answer import Answer, make_answer
 from equigrad.federation.vertical.config.schema import VerticalConfig
@@ -32,7 +33,6 @@ from equigrad.federation.vertical.setup import (
     task_of,
 )
 from equigrad.federation.vertical.shelf import PartyShelf
-from equigrad.federation.vertical.work import make_transport
 
 __all__ = ["predict"]
 
@@ -84,8 +84,8 @@ def predict(
     config = restore_config(place.read_config())
     if not isinstance(config, VerticalConfig):
         raise ConfigError(
-            f'Expected a run of kind "vertical" in {place.path}, got {config.kind!r}: a horizontal '
-            "run leaves every party a whole model. Load models/ instead."
+            f'Expected a run of kind "vertical" in {place.path}, got {config.kind!r}: runs of '
+            "other kinds leave whole models. Load models/ instead."
         )
     own = {name: Path(path) for name, path in (party_rows or {}).items()}
     _check_parties(config, own)
@@ -105,7 +105,9 @@ def predict(
     )
     specs = party_specs(config, key, place, {n: path.absolute() for n, path in own.items()})
     order = order_by_digest(asked.digests)  # the file's own order may tell something
-    with make_transport(config, specs) as transport:
+    with LocalEngine(config.engine.pool, config.engine.workers).open(
+        specs, asking.task
+    ) as transport:
         found = ask_parties(transport, model, asked.digests[order], asking)
     answer = make_answer(
         asked.ids,

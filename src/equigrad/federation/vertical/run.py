@@ -7,11 +7,11 @@ Neighbours: ``setup`` prepares, ``game`` plays, ``ending`` says what is left. Th
 from pathlib import Path
 
 from equigrad.assistance import Training
+from equigrad.federation.engine import Engine
 from equigrad.federation.journal import Journal, refuse_other_start
 from equigrad.federation.record.chain import iter_record
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.transport import FaultPlan
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.ending import ending_of
 from equigrad.federation.vertical.game import Game
@@ -19,7 +19,6 @@ from equigrad.federation.vertical.labels import LabelAccount
 from equigrad.federation.vertical.progress import SilentVertical, VerticalListener
 from equigrad.federation.vertical.setup import VerticalSetup, party_specs, prepare
 from equigrad.federation.vertical.sponsor_folder import SponsorFolder
-from equigrad.federation.vertical.work import make_transport
 
 __all__ = ["play", "play_on"]
 
@@ -28,9 +27,9 @@ def play(
     config: VerticalConfig,
     folder: Path | str,
     *,
+    engine: Engine,
     source: str = "",
     progress: VerticalListener | None = None,
-    faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
     """Play a vertical run and return its folder; see :func:`equigrad.federation.runner.run`."""
@@ -38,7 +37,7 @@ def play(
     place = RunFolder.create(folder, source, config.model_dump())
     place.make_parties(party.name for party in config.parties)
     listener = progress or SilentVertical()
-    _play(setup, place, None, listener, faults)
+    _play(setup, place, None, listener, engine)
     return _told(place, listener, report=report)
 
 
@@ -46,8 +45,8 @@ def play_on(
     config: VerticalConfig,
     place: RunFolder,
     *,
+    engine: Engine,
     progress: VerticalListener | None = None,
-    faults: FaultPlan | None = None,
     report: bool = True,
 ) -> Path:
     """Go on with a vertical run; see :func:`equigrad.federation.runner.resume`."""
@@ -57,7 +56,7 @@ def play_on(
     if checkpoint is not None:
         refuse_other_start(place, setup.start)
     listener = progress or SilentVertical()
-    _play(setup, place, checkpoint, listener, faults, resumed=True)
+    _play(setup, place, checkpoint, listener, engine, resumed=True)
     return _told(place, listener, report=report)
 
 
@@ -75,14 +74,14 @@ def _play(
     place: RunFolder,
     checkpoint: Checkpoint | None,
     progress: VerticalListener,
-    faults: FaultPlan | None,
+    engine: Engine,
     *,
     resumed: bool = False,
 ) -> None:
     specs = party_specs(setup.config, setup.key, place)
     with (
         Journal.open(place, checkpoint) as journal,
-        make_transport(setup.config, specs, faults) as transport,
+        engine.open(specs, setup.start["config_sha256"]) as transport,
     ):
         progress.started(setup.start)
         for note in setup.notes:

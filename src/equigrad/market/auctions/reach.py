@@ -20,6 +20,8 @@ __all__ = ["NEVER", "levels_at", "reach_prices"]
 NEVER = np.int64(2**63 - 1)
 """The price of a level that no price reaches."""
 
+_FEW = 48
+
 
 def reach_prices(u: Int64, quality: Int64, limit: Int64) -> Int64:
     """Return the lowest whole price at which each party's best reply is level k or more.
@@ -41,11 +43,16 @@ def reach_prices(u: Int64, quality: Int64, limit: Int64) -> Int64:
 
     Notes
     -----
-    One stack of levels for each party, all parties at a time. Let T(a, b) be the lowest whole price
+    One stack of levels for each party, all parties at a time (one by one where they are few, which
+    is faster). Let T(a, b) be the lowest whole price
     at which b is at least as good as a. A level b on top of a is dropped for a new one c if
     ``T(a, b) >= T(b, c)``: at a whole price from T(b, c) on c is as good, below it a is better.
     """
     n, levels = u.shape
+    if n <= _FEW:
+        rows_of = zip(u.tolist(), quality.tolist(), limit.tolist(), strict=True)
+        found = [_row_prices(*row) for row in rows_of]
+        return np.asarray(found, dtype=np.int64).reshape(n, levels - 1)
     points_u, points_q = np.ascontiguousarray(u.T), np.ascontiguousarray(quality.T)
     stack = np.zeros((levels, n), dtype=np.int64)  # levels on the hull, lowest first
     since = np.full((levels, n), -1, dtype=np.int64)  # the price that reaches them
@@ -74,6 +81,25 @@ def reach_prices(u: Int64, quality: Int64, limit: Int64) -> Int64:
         rows = np.flatnonzero(height >= h)
         reach[rows, stack[h, rows] - 1] = since[h, rows]
     return np.minimum.accumulate(reach[:, ::-1], axis=1)[:, ::-1]
+
+
+def _row_prices(u: list[int], quality: list[int], limit: int) -> list[int]:
+    """Return the row of :func:`reach_prices` for one party."""
+    stack, since = [0], [-1]
+    for k in range(1, limit + 1):
+        while True:
+            rise, gain = u[k] - u[stack[-1]], quality[k] - quality[stack[-1]]
+            price = int(NEVER) if gain == 0 and rise > 0 else -(-rise // max(gain, 1))
+            if since[-1] < price:
+                break
+            stack.pop()
+            since.pop()
+        stack.append(k)
+        since.append(price)
+    row: list[int] = []
+    for below, level, price in zip(stack, stack[1:], since[1:], strict=False):
+        row += [price] * (level - below)
+    return row + [int(NEVER)] * (len(u) - 1 - len(row))
 
 
 def levels_at(reach: npt.NDArray[np.integer], price: npt.NDArray[np.integer]) -> Int64:
