@@ -74,7 +74,6 @@ def clear(equigrad, *arguments):
         (["-m", "learned-clock", "--quality-exponent", "2"], "Leave them out"),
         (["-m", "learned-clock", "--delta", "1e-6"], "no delta"),
         (["-m", "learned-clock", "--local", "gaussian"], "give --delta"),
-        (["-m", "learned-clock", "--schedule", "schedule", "--trained", "schedule"], "Give one"),
         (["--compare", "--schedule", "half"], "neither a schedule"),
         (["--seed", "-1"], "seed=-1"),
         (["-m", "regret", "--schedule", "regret", "--seed", "-1"], "seed=-1"),
@@ -139,14 +138,6 @@ def test_a_net_for_other_rounds_is_a_line_of_the_comparison(equigrad, here):
     done = clear(equigrad, "--compare", "--schedule", "seven")
     assert done.code == 0, done.err
     assert "refused: Expected 7 bids" in done.out
-
-
-def test_the_other_name_of_the_option_works(equigrad, here):
-    named = clear(equigrad, "-m", "dm-regret", "--schedule", "dm-regret")
-    assert clear(equigrad, "-m", "dm-regret", "--trained", "dm-regret").out == named.out
-    shown = equigrad("auction", "clear", "--help").out
-    assert "--schedule" in shown
-    assert "--trained" not in shown
 
 
 def test_names_are_one_name_in_unicode_s_normal_form(equigrad, here):

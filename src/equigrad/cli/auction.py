@@ -83,7 +83,6 @@ def auction(
         Path | None,
         typer.Option("--schedule", help="What train wrote, for learned-clock and regret nets."),
     ] = None,
-    trained_before: Annotated[Path | None, typer.Option("--trained", hidden=True)] = None,
     compare: Annotated[
         bool,
         typer.Option("--compare", help="Clear the same bids by every auction; nets by --schedule."),
@@ -124,9 +123,6 @@ def auction(
     from equigrad.cli.auction_story import tell_comparison, tell_lies, tell_outcome
     from equigrad.market import Ladder
 
-    file_of = trained if trained_before is None else trained_before
-    if trained is not None and trained_before is not None:
-        raise ConfigError("Expected --schedule, got --trained, its other name, too. Give one.")
     if plot is not None:
         from equigrad.broker.picture import check_format, draw_clearing
 
@@ -143,13 +139,13 @@ def auction(
         local,
         delta,
         dim,
-        None if compare and mechanism not in TRAINABLE else file_of,
+        None if compare and mechanism not in TRAINABLE else trained,
         seed,
     )
     outcome = clear_offline(bids, offer)
     content = outcome_json(outcome)
     lies = None if misreport is None else _lies(bids, offer, misreport, reports)
-    rivals = clear_by_all(bids, offer, file_of) if compare else []
+    rivals = clear_by_all(bids, offer, trained) if compare else []
     tell_outcome(outcome)
     if rivals:
         tell_comparison(rivals)
