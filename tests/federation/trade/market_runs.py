@@ -96,7 +96,11 @@ def make_market(**changes: Any) -> MarketConfig:
 
 
 def play(
-    folder: Path, *, faults: FaultPlan | None = None, watching: Watching | None = None, **changes: Any
+    folder: Path,
+    *,
+    faults: FaultPlan | None = None,
+    watching: Watching | None = None,
+    **changes: Any,
 ) -> Path:
     """Play a run without baselines, unless they are asked for, and return its folder."""
     changes.setdefault("more", "evaluation.baselines = []")

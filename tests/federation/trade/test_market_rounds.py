@@ -183,7 +183,10 @@ def test_the_mean_of_the_second_half_is_delivered_where_asked(tmp_path: Path) ->
     mean = play(tmp_path / "mean", rounds=3, more="evaluation.baselines = []\nstep.average = true")
     assert states(plain, 0) == states(mean, 0)
     last = [load_file(x / "models" / "coordinator.safetensors") for x in (plain, mean)]
-    assert not torch.equal(last[0]["0.weight"] if "0.weight" in last[0] else next(iter(last[0].values())), next(iter(last[1].values())))
+    assert not torch.equal(
+        last[0]["0.weight"] if "0.weight" in last[0] else next(iter(last[0].values())),
+        next(iter(last[1].values())),
+    )
 
 
 def test_listeners_are_told_what_is_recorded(tmp_path: Path) -> None:
