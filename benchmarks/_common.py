@@ -52,7 +52,7 @@ class Claim:
         holds = None
         if self.value is not None:
             higher = self.better == "higher"
-            holds = self.value >= self.target if higher else self.value <= self.target
+            holds = bool(self.value >= self.target if higher else self.value <= self.target)
         object.__setattr__(self, "holds", holds)
 
 
@@ -75,7 +75,6 @@ class Report:
 
     def finish(self, json_file: Path | None, packages: Sequence[str] = ()) -> None:
         """Print the claims; write claims, rows and the machine to ``json_file`` if given."""
-        where = machine(packages)
         show(
             f"{self.title}: claims",
             [
@@ -88,17 +87,27 @@ class Report:
                 for c in self.claims
             ],
         )
-        print("  ".join(f"{key}={value}" for key, value in where.items()))
-        if json_file is not None:
-            content = {
-                "title": self.title,
-                "command": " ".join(["python", *sys.argv]),
-                "machine": where,
-                "claims": [asdict(c) for c in self.claims],
-                "rows": self.rows,
-            }
-            json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        print("  ".join(f"{key}={value}" for key, value in machine(packages).items()))
+        self.save(json_file, packages)
+
+    def save(self, json_file: Path | None, packages: Sequence[str] = ()) -> None:
+        """Write what has been measured so far to ``json_file`` if given, in one piece.
+
+        A long benchmark calls this after each table, so that a stop loses no finished one.
+        """
+        if json_file is None:
+            return
+        content = {
+            "title": self.title,
+            "command": " ".join(["python", *sys.argv]),
+            "machine": machine(packages),
+            "claims": [asdict(c) for c in self.claims],
+            "rows": self.rows,
+        }
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        beside = json_file.with_name(json_file.name + ".part")
+        beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        beside.replace(json_file)
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -192,3 +201,4 @@ def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     if not console.is_terminal:
         console = Console(width=140)
     console.print(table)
+    console.file.flush()

@@ -6,9 +6,10 @@ and columns divided anew for each seed. MAD (lower is better) or accuracy in %.
 Part *privacy*: epsilon of the whole training for one label (0.5 to 5, and none), by mechanism and
 release, for the model of the *private* track, which the sponsor keeps, and of the *public* one,
 which is made of releases alone; *second stage* is the private track with ridge of the true labels
-on all answers, which the sponsor fits by itself (its first ``--staged-seeds`` seeds). Noise comes
-from keys of the seeds, so that figures repeat; real trainings take secret keys. Regression labels
-are bounded by public numbers: 0 to 350 (Diabetes), 0 to 50 (Boston).
+on all answers, which the sponsor fits by itself (the first ``--staged-seeds`` seeds, beside the
+private track of the same seeds). Noise comes from keys of the seeds, so that figures repeat; real
+trainings take secret keys. Regression labels are bounded by public numbers: 0 to 350 (Diabetes),
+0 to 50 (Boston).
 
 Part *robust*: half of the parties noisy, learned against equal weights; each party absent in turn
 at prediction; assisting parties without 60 % of the rows; a party that echoes.
@@ -167,10 +168,11 @@ def private_table(report: Report, name: str, seeds: Sequence[int], staged_seeds:
         if mechanism == "none":
             plain = private
         worse = plain - private if SETS[name][1] else private - plain
-        staged = ""
+        staged, same = "", ""
         if epsilon in STAGED:
             runs = list(zip(seeds, parts, strict=True))[:staged_seeds]
             staged = mean_std(np.array([corrected(part, plan, seed) for seed, part in runs]))
+            same = mean_std(private[:staged_seeds])
         told = SPECIFIED.get((name, release, mechanism))
         line = {
             "mechanism": mechanism,
@@ -178,6 +180,7 @@ def private_table(report: Report, name: str, seeds: Sequence[int], staged_seeds:
             "epsilon": "none" if epsilon is None else f"{epsilon:g}",
             "private": mean_std(private),
             "public": mean_std(public),
+            "private, staged seeds": same,
             "second stage": staged,
             "worse than none": mean_std(worse),
             "prototype": f"{told[int(epsilon == 3)]:.1f}" if told and epsilon in (1, 3) else "",
@@ -210,11 +213,13 @@ def main() -> None:
     for name in sets:
         if "privacy" in given.parts:
             private_table(report, name, seeds, given.staged_seeds)
+            report.save(given.json)
         if "robust" in given.parts and name in ROBUST:
             lines = robust_rows(name, seeds)
             for line in lines:
                 report.row(part="robust", set=name, seeds=len(seeds), **line)
             show(f"{name}: robustness, {len(seeds)} seeds", lines)
+            report.save(given.json)
     report.finish(given.json, ["numpy", "scikit-learn"])
 
 

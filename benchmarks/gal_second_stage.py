@@ -272,6 +272,7 @@ def main() -> None:
         for kind in given.learners:
             seeds = range(1 if given.quick else given.seeds)
             measure(report, name, kind, sets[name], seeds, given.rows)
+            report.save(given.json)
     report.finish(given.json, ["numpy", "scikit-learn"])
 
 

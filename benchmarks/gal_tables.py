@@ -316,6 +316,7 @@ def main() -> None:
         for n_parties in given.parties:
             for kind in given.learners:
                 table(report, name, n_parties, kind, range(seeds), given)
+                report.save(given.json)
     report.finish(given.json, ["numpy", "scikit-learn", "torch"])
 
 

@@ -19,9 +19,11 @@ END = "<!-- end of the generated part -->"
 GENERATED = {
     DOCS / "commands.md": command_line.reference,
     DOCS / "data.md": data_sets.reference,
+    DOCS / "market-settings.md": run_file.market_reference,
     DOCS / "run-file.md": run_file.reference,
     DOCS / "score-settings.md": run_file.score_reference,
     DOCS / "train-settings.md": run_file.train_reference,
+    DOCS / "vertical-settings.md": run_file.vertical_reference,
 }
 """Who writes the generated part of which page."""
 

@@ -1,15 +1,23 @@
 """References of settings, written from their schemas. :mod:`pages` puts them into their pages."""
 
 import inspect
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel
 
 from equigrad.federation.config.schema import RunConfig
+from equigrad.federation.trade.config.schema import MarketConfig
+from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.steward.config.schema import TrainSettings
 from equigrad.steward.config.score_schema import ScoreSettings
 
-__all__ = ["reference", "score_reference", "train_reference"]
+__all__ = [
+    "market_reference",
+    "reference",
+    "score_reference",
+    "train_reference",
+    "vertical_reference",
+]
 
 _HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _PLAIN = {"string": "text", "boolean": "true or false", "object": "table", "null": ""}
@@ -30,6 +38,16 @@ def score_reference() -> str:
     return _reference(ScoreSettings)
 
 
+def vertical_reference() -> str:
+    """Return the same for the run file of a vertical run."""
+    return _reference(VerticalConfig)
+
+
+def market_reference() -> str:
+    """Return the same for the run file of a market run."""
+    return _reference(MarketConfig)
+
+
 def _reference(whole: type[BaseModel]) -> str:
     top = [k for k in whole.model_fields if _section(whole, k) is None]
     parts = ["## Top of the file\n\n" + _table(whole, top)]
@@ -37,19 +55,34 @@ def _reference(whole: type[BaseModel]) -> str:
         section = _section(whole, key)
         if section is None:
             continue
-        name = f"[[{key}]]" if _is_list(whole, key) else f"[{key}]"
-        about = inspect.cleandoc(section.__doc__ or "")
-        parts.append(f"## `{name}`\n\n{about}\n\n" + _table(section, list(section.model_fields)))
+        parts += _section_parts(section, key, double=_is_list(whole, key))
     return "\n".join(parts)
+
+
+def _section_parts(section: type[BaseModel], key: str, *, double: bool = False) -> list[str]:
+    """Return a section's table, and those of the tables in it."""
+    fields = section.model_fields
+    inner = {name: f.annotation for name, f in fields.items() if _is_model(f.annotation)}
+    about = inspect.cleandoc(section.__doc__ or "")
+    name = f"[[{key}]]" if double else f"[{key}]"
+    plain = [name for name in fields if name not in inner]
+    parts = [f"## `{name}`\n\n{about}\n\n" + _table(section, plain)]
+    for inner_key, model in inner.items():
+        parts += _section_parts(model, f"{key}.{inner_key}")
+    return parts
 
 
 def _section(model: type[BaseModel], key: str) -> type[BaseModel] | None:
     """Return the model of a section, or None for a plain key."""
     annotation = model.model_fields[key].annotation
     for candidate in (annotation, *get_args(annotation)):
-        if inspect.isclass(candidate) and issubclass(candidate, BaseModel):
+        if _is_model(candidate):
             return candidate
     return None
+
+
+def _is_model(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
 
 
 def _is_list(model: type[BaseModel], key: str) -> bool:
@@ -74,6 +107,8 @@ def _type(spec: dict[str, Any]) -> str:
         return f"`{_toml(spec['const'])}`"
     if "enum" in spec:
         return ", ".join(f"`{_toml(value)}`" for value in spec["enum"])
+    if "$ref" in spec:
+        return "table"
     kind = spec.get("type", "any value")
     if kind == "array":
         return f"list of {_type(spec['items'])}"

@@ -264,8 +264,36 @@ def test_a_killed_training_goes_on_to_the_same_model(name, after):
     np.testing.assert_array_equal(again.model.weights, whole.model.weights)
     np.testing.assert_array_equal(again.model.steps, whole.model.steps)
     assert again.validation_losses == whole.validation_losses
+    assert again.reason == whole.reason
     got = again.model.scores(outputs_of(parties), parties.held)
     np.testing.assert_allclose(got, again.F, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::equigrad.assistance.AssistanceWarning")
+def test_a_killed_second_pass_still_tells_why_the_first_ended():
+    parts, kept = blocks(60, n_parties=2), []
+    tree = SklearnLearner(DecisionTreeRegressor())
+    chosen = settings(n_rounds=30, stopping="validation", refit="auto")
+    target = values(parts)
+    whole, _ = fit(parts, target, chosen, tree, on_round=lambda p: kept.append(p.state()))
+    assert whole.refitted
+    assert whole.reason != "rounds"
+    assert kept[-1].meta["refitting"]
+    again, _ = fit(parts, target, chosen, tree, state=kept[-1])
+    assert again.reason == whole.reason
+
+
+def test_too_few_answers_in_the_second_pass_are_told():
+    seen = []
+
+    def spoil(m, t, fit):
+        seen.append(t)
+        return None if m > 0 and len(seen) > 10 else fit
+
+    training, _, _ = spoilt(spoil, min_parties=1, stopping="validation", refit="auto", n_rounds=3)
+    assert training.refitted
+    assert training.reason == "quorum"
+    assert training.model.n_rounds < 3
 
 
 def test_no_state_without_messages():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import make_column_selector
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
@@ -484,3 +484,35 @@ def test_networks_are_made_for_the_rows_of_their_party():
     np.testing.assert_array_equal(again.predict_proba(parts), model.predict_proba(parts))
     with pytest.raises(ModelError, match=r"images \(h, w\)"):
         model.fit({"camera": parts["camera"].reshape(120, -1), "sensor": parts["sensor"]}, labels)
+
+
+class Broken(RegressorMixin, BaseEstimator):
+    """Fits, and answers what nobody can use."""
+
+    def __init__(self, kind="nan"):
+        self.kind = kind
+
+    def fit(self, X, y):
+        self.columns_ = np.ndim(y)
+        return self
+
+    def predict(self, X):
+        if self.kind == "nan":
+            return np.full(len(X), np.nan)
+        return np.full((len(X), 3), 0.5)
+
+
+@pytest.mark.parametrize(("kind", "told"), [("nan", "NaN or infinity"), ("shape", "shape")])
+def test_a_party_that_answers_nonsense_has_weight_zero_and_is_named(kind, told):
+    X, y = frame()
+    learner = {"clinic": "ridge", "lab": Broken(kind), "gym": "ridge"}
+    model = made(learner=learner, n_rounds=3, weigh_on="train", stopping="none")
+    with pytest.warns(AssistanceWarning, match=f"party 'lab'.*3 of 3.*{told}"):
+        model.fit(X, y)
+    without = made(learner="ridge", n_rounds=3, weigh_on="train", stopping="none")
+    np.testing.assert_array_equal(model.weights_[:, 1], 0.0)
+    assert "lab" not in model.participants_
+    two = {name: PARTIES[name] for name in PARTIES if name != "lab"}
+    without.set_params(parties=two, remainder="drop").fit(X, y)
+    np.testing.assert_allclose(model.weights_[:, [0, 2]], without.weights_, atol=1e-12)
+    np.testing.assert_allclose(model.predict(X), without.predict(X))

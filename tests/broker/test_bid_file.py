@@ -97,8 +97,14 @@ def test_no_bids_are_an_empty_book(tmp_path, text):
         ("b,10,1,quad,1,,9,", "column size: expected at most the attested size 9"),
         ("b,10,1,quad,1,,0,", "column size_cap"),
         ("b,10,1,quad,1,,,0", "column eps_cap_listed"),
+        ("b,10,1,quad,1_0,,,", "column factor: .*got '1_0'"),
+        ("b,10,1,quad,٣,,,", "column factor"),
+        ("b,10,1,Quad,1,,,", "Did you mean 'quad'"),
         ("b,10,1,quad", "row 2: expected 8 cells, got 4"),
-        ('b,10,1,"quad', "CSV"),
+        ('b,10,1,"quad', "got at line 3: .*Check its quotes"),
+        ("\n\nb,0,1,quad,1,,,", r"row 2 .line 5., column size"),
+        ('"b\nc",1,1,quad,1,,,', r"row 2 .line 4., column party: .*got 'b.nc'"),
+        ("b," + 500 * "9" + ",1,quad,1,,,", r"column size: .*got '9{20,80}\.\.\."),
     ],
 )
 def test_an_error_has_row_and_column(tmp_path, row, message):
@@ -113,6 +119,10 @@ def test_an_error_has_row_and_column(tmp_path, row, message):
         (HEAD + ",colour", "got 'colour'"),
         (HEAD.replace("eps_cap,", "epscap,"), "Did you mean 'eps_cap'"),
         (HEAD + ",size", "'size' twice"),
+        (HEAD.upper(), "got 'PARTY'. Did you mean 'party'"),
+        (HEAD + ",", "got ''. Rename or drop it"),
+        (HEAD.replace(",", ";"), "commas between the columns .*, got semicolons"),
+        (HEAD.replace(",", "\t"), "got tabs"),
     ],
 )
 def test_columns_are_checked(tmp_path, head, message):
@@ -126,6 +136,9 @@ def test_columns_are_checked(tmp_path, head, message):
         ("bids.csv", "", "empty file"),
         ("bids.txt", "", "ending in .csv or .json"),
         ("bids.json", "{", "Expected JSON"),
+        ("bids.json", 100_000 * "[", "lists too deep"),
+        ("bids.json", "[" + 5000 * "9" + "]", "Expected JSON"),
+        ("bids.json", '[{"party": "a", "party": "b"}]', "the key 'party' twice"),
         ("bids.json", "{}", "JSON list"),
         ("bids.json", "[1]", "row 1: expected an object"),
         ("bids.json", '[{"partie": "a"}]', "Did you mean 'party'"),
@@ -138,6 +151,28 @@ def test_other_files_are_refused(tmp_path, name, text, message):
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         read_bids(path)
+
+
+def test_a_price_above_what_the_ledger_holds_is_named(tmp_path):
+    found = read_bids(write(tmp_path, GOOD, "b,10,1,exp,1e300,,,", "c,10,1,table,9e17,1:5,,"))
+    with pytest.raises(
+        DataError, match=r"bids.csv, row 2, column factor: .*below 2\^62 .*scale 10"
+    ):
+        found.book(Ladder(2.0, 4), 10)
+
+
+def test_other_encodings_are_refused(tmp_path):
+    path = tmp_path / "bids.csv"
+    path.write_bytes((HEAD + "\n").encode("utf-16"))
+    with pytest.raises(DataError, match=r"UTF-8 in .*, got byte 0xff at place 0"):
+        read_bids(path)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_newlines_of_every_system(tmp_path, newline):
+    path = tmp_path / "bids.CSV"
+    path.write_bytes(b"\xef\xbb\xbf" + newline.join([HEAD, GOOD, ""]).encode())
+    assert read_bids(path) == read_bids(write(tmp_path, GOOD))
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -42,7 +42,9 @@ def test_comparison_lies_and_picture(equigrad, bids):
     )  # fmt: skip
     assert done.code == 0, done.err
     content = json.loads((bids.parent / "out.json").read_text())
-    assert list(content["compare"]) == [
+    labels = list(content["compare"])
+    assert labels.pop(1).startswith("learned-clock schedule=")
+    assert labels == [
         "clock", "all-in form=truthful", "all-in form=reference", "fair-query",
     ]  # fmt: skip
     assert set(content["misreport"]["kinds"]) == {"price", "curve", "cap", "size"}
@@ -97,8 +99,13 @@ def test_many_parties_are_not_all_printed(equigrad, bids):
         (["--budget", "1000", "--plot", "no/out.png"], "Check the path"),
         (["--budget", "1000", "--json", "no/out.json"], "Check the path"),
         (["--budget", "1000", "--misreport", "nobody"], "'nobody'"),
-        (["--budget", "1000", "--misreport", "bank", "--reports", "0"], "count"),
+        (["--budget", "1000", "--misreport", "bank", "--reports", "0"], "reports=0"),
+        (["--budget", "1000", "--misreport", "bank", "--reports", "1" + 11 * "0"], "reports <="),
+        (["--budget", "1000", "--misreport", "bank", "--seed", "-1"], "seed=-1"),
         (["--budget", "1000", "--steps", "0"], "steps"),
+        (["--budget", "1000", "--eps-max", "1e-300"], "Raise eps_max"),
+        (["--budget", "1000", "--eps-max", "1e300"], "bids.csv, row 1, column factor"),
+        (["--budget", "1_000"], "decimal string"),
         (["--budget", "1000", "--dim", "0"], "dim"),
         (["--budget", "0.00001"], "Raise scale or budget"),
     ],
@@ -114,3 +121,31 @@ def test_a_bad_row_is_named(equigrad, bids):
     done = equigrad("auction", bids, "--budget", "5")
     assert (done.code, done.out) == (2, "")
     assert "row 4, column size" in done.err
+
+
+def test_names_are_drawn_as_they_are(equigrad, bids):
+    names = ["$\\frac$", "[/bold]", "名", "n" * 200]
+    rows = [f"{name},10,1,linear,0.5" for name in names]
+    bids.write_text("\n".join(["party,size,eps_cap,kind,factor", *rows]), encoding="utf-8")
+    done = equigrad("auction", bids, "--budget", "200", "--plot", "o.SVG", "--json", "out.json")
+    assert (done.code, done.err) == (0, "")
+    assert "[/bold]" in done.out
+    content = json.loads((bids.parent / "out.json").read_text())
+    assert sorted(party["party"] for party in content["parties"]) == sorted(names)
+
+
+def test_a_file_from_a_spreadsheet_clears_alike(equigrad, bids):
+    plain = equigrad("auction", bids, "--budget", "480.47")
+    dressed = bids.with_name("BIDS.CSV")
+    dressed.write_bytes(b"\xef\xbb\xbf" + BIDS.replace("\n", "\r\n").encode())
+    assert equigrad("auction", dressed, "--budget", "480.47").out == plain.out
+
+
+def test_many_equal_bids_clear_alike(equigrad, bids):
+    rows = [f"p{i:05d},100,1.5,linear,0.5" for i in range(20_000)]
+    bids.write_text("\n".join(["party,size,eps_cap,kind,factor", *rows]))
+    done = equigrad("auction", bids, "--budget", "4000000", "--json", "out.json")
+    assert done.code == 0, done.err
+    parties = json.loads((bids.parent / "out.json").read_text())["parties"]
+    assert len({(party["level"], party["payment_units"]) for party in parties}) == 1
+    assert parties[0]["level"] != "0"

@@ -107,7 +107,11 @@ def test_quick_start_is_executed() -> None:
         "docs/per-sample.md",
         "docs/group-fairness.md",
         "docs/market.md",
+        "docs/market-runs.md",
+        "docs/market-settings.md",
         "docs/opacus-migration.md",
         "docs/valuation.md",
+        "docs/vertical.md",
+        "docs/vertical-settings.md",
     }
     assert promised <= set(WITH_CODE)

@@ -56,7 +56,7 @@ def test_one_party_is_never_bought():
     book = BidBook.of(["a"], [[0, 0]], [1], [1])
     found = FairQuery().clear(book, Terms(100, Ladder(2.0, 1)))
     assert (found.valid, found.spent) == (False, 0)
-    assert len(found.notes) == 1
+    assert found.notes == ("Nobody sells: a party that alone can sell is never bought.",)
 
 
 def test_the_declared_cost_is_that_of_the_level_above():

@@ -17,6 +17,7 @@ from equigrad.market import (
     canonical_bid,
     curve_values,
 )
+from equigrad.market.ladder import LEAST_STEP
 
 LADDER = Ladder(2.0, 4)
 
@@ -81,10 +82,20 @@ def test_the_cap_of_a_ladder_forgives_rounding():
             ladder.top_level([1, cap])
 
 
-@pytest.mark.parametrize(("eps_max", "steps"), [(0, 3), (np.inf, 3), (1, 0), (1, 5000), (1, 1.5)])
+@pytest.mark.parametrize(
+    ("eps_max", "steps"),
+    [(0, 3), (np.inf, 3), (1, 0), (1, 5000), (1, 1.5), (1e-300, 3), (2.9e-9, 3)],
+)
 def test_a_ladder_that_is_none_is_refused(eps_max, steps):
     with pytest.raises(ConfigError):
         Ladder(eps_max, steps)
+
+
+def test_the_finest_ladder_tells_its_levels_apart():
+    """Caps are compared with a slack of 1e-12; a level above a cap must stay above it."""
+    ladder = Ladder(LEAST_STEP * 4, 4)
+    assert ladder.top_level(ladder.levels[1:]).tolist() == [1, 2, 3, 4]
+    assert ladder.top_level(ladder.levels[1:] * 0.99).tolist() == [0, 1, 2, 3]
 
 
 def test_a_bid_is_rounded_up_at_the_party():

@@ -147,11 +147,15 @@ def train(
     """
     if settings.privacy is not None:
         classes = None
-    meta: dict[str, Any] = {"refitting": False, "n_rounds": settings.n_rounds, "validation": []}
+    meta: dict[str, Any] = {
+        "refitting": False,
+        "n_rounds": settings.n_rounds,
+        "validation": [],
+        "reason": "",
+    }
     if state is not None:
         meta = {name: state.meta[name] for name in meta}
-    validation: list[float] = meta["validation"]
-    reason = ""
+    validation, reason = meta["validation"], meta["reason"]
     if not meta["refitting"]:
         rows = split_rows(
             len(target),
@@ -168,14 +172,21 @@ def train(
         validation = [float(losses.mean()) for losses in sponsor.stop_losses]
         if not _refits(sponsor, settings):
             return _ended(sponsor, parties, validation, reason, settings)
-        meta = {"refitting": True, "n_rounds": sponsor.best(), "validation": validation}
+        meta = {
+            "refitting": True,
+            "n_rounds": sponsor.best(),
+            "validation": validation,
+            "reason": reason,
+        }
         state = None
     again = replace(settings, n_rounds=max(meta["n_rounds"], 1), stopping="none")
     rows = all_rows(len(target))
     sponsor, again_reason = _pass(
         parties, target, rows, again, weight, key, on_round, meta, state, meta["n_rounds"]
     )
-    return _ended(sponsor, parties, validation, reason or again_reason, again, refitted=True)
+    if again_reason == "quorum":
+        reason = again_reason
+    return _ended(sponsor, parties, validation, reason, again, refitted=True)
 
 
 def _pass(

@@ -1,25 +1,18 @@
 """Bids from a CSV or JSON file: every cell checked, every error with its row and column."""
 
-import csv
 import difflib
-import json
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from equigrad.broker.bid_table import COLUMNS, OPTIONAL_COLUMNS, Row, as_number, csv_rows, json_rows
 from equigrad.errors import ConfigError, DataError
-from equigrad.market import CURVE_KINDS, BidBook, Curve, Ladder
+from equigrad.market import CURVE_KINDS, MOST_UNITS, BidBook, Curve, Ladder, curve_values
 
 __all__ = ["COLUMNS", "OPTIONAL_COLUMNS", "BidFile", "read_bids"]
-
-COLUMNS = ("party", "size", "eps_cap", "kind", "factor")
-"""Columns that a file of bids must have."""
-
-OPTIONAL_COLUMNS = ("curve", "size_cap", "eps_cap_listed")
-"""Columns that it may have."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +33,8 @@ class BidFile:
         Attested numbers of records; the sizes where the file does not say.
     eps_caps_listed
         Public caps of the listings; None where the file does not say.
+    file
+        Where they come from, for messages; no part of what they are.
     """
 
     party: tuple[str, ...]
@@ -48,11 +43,19 @@ class BidFile:
     sizes: tuple[int, ...]
     size_caps: tuple[int, ...]
     eps_caps_listed: tuple[float | None, ...]
+    file: Path | None = field(default=None, compare=False)
 
     def book(self, ladder: Ladder, scale: int) -> BidBook:
-        """Return the canonical bids on a ladder."""
+        """Return the canonical bids on a ladder.
+
+        Raises
+        ------
+        DataError
+            If a price is above what the ledger holds; the message names the row.
+        """
         if not self.party:
             return BidBook.empty(ladder.steps)
+        self._check_prices(ladder, scale)
         listed = [math.inf if cap is None else cap for cap in self.eps_caps_listed]
         capped = [min(cap, ladder.eps_max) for cap in listed]
         return BidBook.from_curves(
@@ -66,44 +69,22 @@ class BidFile:
             kbar=ladder.top_level(capped),
         )
 
+    def _check_prices(self, ladder: Ladder, scale: int) -> None:
+        """Raise ``DataError`` at the first row with a price that the ledger does not hold."""
+        with np.errstate(over="ignore"):
+            highest = scale * curve_values(self.curves, [ladder.eps_max])[:, 0]
+        bad = np.flatnonzero(~(highest < MOST_UNITS))
+        if bad.size:
+            row = int(bad[0])
+            raise DataError(
+                f"{self.file or 'bids'}, row {row + 1}, column factor: expected prices below 2^62 "
+                f"ledger units per record, got {highest[row]:g} at epsilon {ladder.eps_max:g} and "
+                f"scale {scale}. Lower the factor, scale or the largest epsilon."
+            )
+
     def above(self, eps_max: float) -> int:
         """Return how many caps are above ``eps_max``, so that they are cut to the ladder."""
         return sum(cap > eps_max + 1e-12 for cap in self.eps_caps)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One row of a file, with its place for messages."""
-
-    file: Path
-    number: int
-    cells: Mapping[str, str]
-
-    def fail(self, column: str, want: str, remedy: str = "") -> DataError:
-        """Return the error of one cell."""
-        got = self.cells.get(column, "")
-        return DataError(
-            f"{self.file}, row {self.number}, column {column}: expected {want}, got "
-            f"{got!r}.{' ' + remedy if remedy else ''}"
-        )
-
-    def text(self, column: str) -> str:
-        """Return a cell without blanks around it, "" where there is none."""
-        return self.cells.get(column, "").strip()
-
-    def count(self, column: str) -> int:
-        """Return a whole number >= 1."""
-        text = self.text(column)
-        if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) < 1:
-            raise self.fail(column, "a whole number of records >= 1")
-        return int(text)
-
-    def positive(self, column: str, what: str) -> float:
-        """Return a finite number > 0."""
-        value = _float(self.text(column))
-        if not (math.isfinite(value) and value > 0):
-            raise self.fail(column, f"{what}, a number > 0")
-        return value
 
 
 def read_bids(path: Path) -> BidFile:
@@ -122,20 +103,24 @@ def read_bids(path: Path) -> BidFile:
         If the file cannot be read, a column is missing or unknown, or a cell is not what it must
         be. Nothing of the file is used then.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"Expected to read bids from {path}, got: {error}.") from None
-    if path.suffix == ".csv":
-        rows = _csv_rows(path, text)
-    elif path.suffix == ".json":
-        rows = _json_rows(path, text)
-    else:
+    read = {".csv": csv_rows, ".json": json_rows}.get(path.suffix.lower())
+    if read is None:
         raise DataError(f"Expected a file of bids ending in .csv or .json, got {path}. Rename it.")
-    return _gather(rows)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"Expected to read bids from {path}, got: {error.strerror}. Check the path."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"Expected text in UTF-8 in {path}, got byte {error.object[error.start]:#04x} at "
+            f"place {error.start}. Save it as CSV in UTF-8."
+        ) from None
+    return _gather(path, read(path, text))
 
 
-def _gather(rows: Iterable[_Row]) -> BidFile:
+def _gather(path: Path, rows: Iterable[Row]) -> BidFile:
     """Return the checked rows, column by column."""
     first: dict[str, int] = {}
     found: list[tuple[str, Curve, float, int, int, float | None]] = []
@@ -158,16 +143,15 @@ def _gather(rows: Iterable[_Row]) -> BidFile:
         listed = row.text("eps_cap_listed")
         public = row.positive("eps_cap_listed", "an epsilon") if listed else None
         found.append((party, _curve(row), cap, size, size_cap, public))
-    if not found:
-        return BidFile((), (), (), (), (), ())
-    return BidFile(*zip(*found, strict=True))
+    columns = zip(*found, strict=True) if found else ((),) * 6
+    return replace(BidFile(*columns), file=path)
 
 
-def _curve(row: _Row) -> Curve:
+def _curve(row: Row) -> Curve:
     """Return the curve of a row."""
     kind = row.text("kind")
     if kind not in CURVE_KINDS:
-        near = difflib.get_close_matches(kind, CURVE_KINDS, n=1)
+        near = difflib.get_close_matches(kind.casefold(), CURVE_KINDS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else ""
         raise row.fail("kind", f"one of {', '.join(CURVE_KINDS)}", hint)
     table = kind == "table"
@@ -179,87 +163,14 @@ def _curve(row: _Row) -> Curve:
     try:
         return Curve(kind, factor, tuple(_points(row)))
     except ConfigError as error:
-        raise DataError(f"{row.file}, row {row.number}, column curve: {error}") from None
+        raise DataError(f"{row.place}, column curve: {error}") from None
 
 
-def _points(row: _Row) -> Iterator[tuple[float, float]]:
+def _points(row: Row) -> Iterator[tuple[float, float]]:
     """Yield the points of ``0.5:0.3;1:1.2``."""
     for pair in row.text("curve").split(";"):
         left, colon, right = pair.partition(":")
-        point = (_float(left), _float(right))
+        point = (as_number(left), as_number(right))
         if not colon or any(math.isnan(value) for value in point):
             raise row.fail("curve", "pairs epsilon:value such as 0.5:0.3;1:1.2")
         yield point
-
-
-def _float(text: str) -> float:
-    """Return a number; NaN for what is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[_Row]:
-    """Yield the rows of a CSV text."""
-    try:
-        table = [line for line in csv.reader(text.splitlines(), strict=True) if line]
-    except csv.Error as error:
-        raise DataError(f"Expected a CSV file of bids in {path}, got: {error}.") from None
-    if not table:
-        raise DataError(f"Expected a heading {','.join(COLUMNS)} in {path}, got an empty file.")
-    heading = [name.strip() for name in table[0]]
-    _check_columns(path, heading)
-    missing = [name for name in COLUMNS if name not in heading]
-    if missing:
-        raise DataError(
-            f"Expected the columns {', '.join(COLUMNS)} in {path}, got none named "
-            f"{', '.join(missing)}."
-        )
-    for number, line in enumerate(table[1:], start=1):
-        if len(line) != len(heading):
-            raise DataError(
-                f"{path}, row {number}: expected {len(heading)} cells, got {len(line)}."
-            )
-        yield _Row(path, number, dict(zip(heading, line, strict=True)))
-
-
-def _json_rows(path: Path, text: str) -> Iterator[_Row]:
-    """Yield the rows of a JSON list of objects."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"Expected JSON in {path}, got: {error}.") from None
-    if not isinstance(content, list):
-        raise DataError(f"Expected a JSON list of bids in {path}, got {type(content).__name__}.")
-    for number, entry in enumerate(content, start=1):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}, row {number}: expected an object, got {entry!r}.")
-        _check_columns(path, entry, f", row {number}")
-        yield _Row(path, number, {name: _cell(value) for name, value in entry.items()})
-
-
-def _cell(value: Any) -> str:
-    """Return a JSON value as the text of a cell; a list of pairs as the text of a curve."""
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        pairs = (pair if isinstance(pair, list) else [pair] for pair in value)
-        return ";".join(":".join(_cell(number) for number in pair) for pair in pairs)
-    return value if isinstance(value, str) else repr(value)
-
-
-def _check_columns(path: Path, names: Iterable[str], where: str = "") -> None:
-    """Raise ``DataError`` at the first unknown or repeated column."""
-    seen: set[str] = set()
-    for name in names:
-        allowed = (*COLUMNS, *OPTIONAL_COLUMNS)
-        if name not in allowed:
-            near = difflib.get_close_matches(name, allowed, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise DataError(
-                f"{path}{where}: expected columns among {', '.join(allowed)}; got {name!r}.{hint}"
-            )
-        if name in seen:
-            raise DataError(f"{path}{where}: expected each column once, got {name!r} twice.")
-        seen.add(name)

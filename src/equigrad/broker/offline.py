@@ -1,14 +1,14 @@
 """A clearing without a round: what is offered, what comes of it, and what rivals would do."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from equigrad.broker.bid_file import BidFile
-from equigrad.errors import ConfigError
+from equigrad.broker.noise import local_of
+from equigrad.broker.trained import TRAINABLE, trained_auction
+from equigrad.errors import CheckpointError, ConfigError, DataError
 from equigrad.market import (
     AUCTIONS,
     SCALE,
@@ -21,14 +21,25 @@ from equigrad.market import (
     power_quality,
     to_units,
 )
-from equigrad.market.auctions import AllIn
+from equigrad.market.auctions import AllIn, LearnedClock
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from equigrad.market.aggregation import ErrorBound
 
-__all__ = ["Offer", "Outcome", "clear_offline", "compare", "make_auction", "terms_of"]
+__all__ = [
+    "Offer",
+    "Outcome",
+    "clear_offline",
+    "compare",
+    "draws_from",
+    "make_auction",
+    "terms_of",
+]
+
+_NO_FORM = "Expected a form for all-in only, got form={!r} for {}."
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class Offer:
         Of local mechanisms that have one.
     dim
         Parameters of the model; 1 is the reference's convention.
+    trained
+        File of a schedule or net, for the auctions that need one; None: what ships, if anything.
     """
 
     budget: str
@@ -65,6 +78,35 @@ class Offer:
     local: str = "laplace"
     delta: float | None = None
     dim: int = 1
+    trained: Path | None = None
+
+    @property
+    def sizes_fixed(self) -> bool:
+        """Whether sizes must be the attested ones: where small listings are paid otherwise."""
+        return self.size_exponent != 0 or self.mechanism == "learned-clock"
+
+    def auction(self) -> Auction:
+        """Return the auction, with what was trained for it.
+
+        Raises
+        ------
+        ConfigError
+            If the name is unknown, or a form or a file is given for an auction that has none.
+        CheckpointError
+            If nothing was trained for this market.
+        """
+        if self.mechanism in TRAINABLE:
+            if self.form is not None:
+                raise ConfigError(_NO_FORM.format(self.form, self.mechanism))
+            return trained_auction(
+                self.mechanism, self.trained, local=self.local, dim=self.dim, delta=self.delta
+            )
+        if self.trained is not None and self.mechanism in AUCTIONS:
+            raise ConfigError(
+                f"Expected a trained file for {', '.join(TRAINABLE)} only, got one for "
+                f"{self.mechanism}. Leave it out."
+            )
+        return make_auction(self.mechanism, self.form)
 
     def quality(self, book: BidBook) -> QualityTable | None:
         """Return the quality table for the listings of a book; None: the ladder's levels."""
@@ -116,22 +158,29 @@ def make_auction(name: str, form: str | None = None) -> Auction:
     if form is None:
         return kind()
     if kind is not AllIn:
-        raise ConfigError(f"Expected a form for all-in only, got form={form!r} for {name}.")
+        raise ConfigError(_NO_FORM.format(form, name))
     return AllIn(form)
 
 
 def terms_of(bids: BidFile, offer: Offer) -> tuple[Auction, BidBook, Terms]:
     """Return the auction, the canonical bids and the public terms of an offer."""
-    auction = make_auction(offer.mechanism, offer.form)
+    auction = offer.auction()
     book = bids.book(offer.ladder, offer.scale)
-    terms = Terms(
-        to_units(offer.budget, offer.scale),
-        offer.ladder,
-        offer.scale,
-        offer.quality(book),
-        mechanism=auction.label,
-    )
+    budget, quality = to_units(offer.budget, offer.scale), offer.quality(book)
+    if isinstance(auction, LearnedClock) and book.n:
+        if quality is not None:
+            raise ConfigError(
+                "Expected no exponents of quality and size for learned-clock, whose schedule says "
+                "both. Leave them out."
+            )
+        quality = auction.quality(book, Terms(budget, offer.ladder, offer.scale))
+    terms = Terms(budget, offer.ladder, offer.scale, quality, mechanism=auction.label)
     return auction, book, terms
+
+
+def draws_from(book: BidBook) -> bytes:
+    """Return the seed of auctions that draw: the digest of the bids, as there are no nonces."""
+    return bytes.fromhex(book.digest)
 
 
 def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
@@ -145,7 +194,7 @@ def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
     auction, book, terms = terms_of(bids, offer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the clearing's notes say it, too
-        clearing = auction.clear(book, terms)
+        clearing = auction.clear(book, terms, draws_from(book))
     weights, error = _aggregate(offer, clearing)
     notes = clearing.notes
     if cut := bids.above(offer.ladder.eps_max):
@@ -158,18 +207,25 @@ def clear_offline(bids: BidFile, offer: Offer) -> Outcome:
 
 def compare(bids: BidFile, offer: Offer) -> list[tuple[str, Outcome | str]]:
     """Clear the same bids by every auction: its label with the outcome, or why it refused."""
-    rivals: Sequence[tuple[str, str | None]] = [
-        ("clock", None),
-        ("all-in", None),
-        ("all-in", "reference"),
-        ("fair-query", None),
+    plain = replace(offer, mechanism="clock", form=None, trained=None)
+    rivals: list[Offer] = [
+        plain,
+        replace(plain, mechanism="all-in"),
+        replace(plain, mechanism="all-in", form="reference"),
+        replace(plain, mechanism="fair-query"),
     ]
+    if offer.mechanism in TRAINABLE:
+        rivals.insert(1, offer)
+    else:
+        fixed = replace(plain, mechanism="learned-clock", quality_exponent=1.0, size_exponent=0.0)
+        rivals.insert(1, fixed)
     found: list[tuple[str, Outcome | str]] = []
-    for name, form in rivals:
-        label = make_auction(name, form).label
+    for rival in rivals:
+        label = rival.mechanism if rival.form is None else f"{rival.mechanism} {rival.form}"
         try:
-            result: Outcome | str = clear_offline(bids, replace(offer, mechanism=name, form=form))
-        except ConfigError as error:
+            label = rival.auction().label
+            result: Outcome | str = clear_offline(bids, rival)
+        except (ConfigError, CheckpointError, DataError) as error:
             result = str(error)
         found.append((label, result))
     return found
@@ -178,15 +234,8 @@ def compare(bids: BidFile, offer: Offer) -> list[tuple[str, Outcome | str]]:
 def _aggregate(offer: Offer, clearing: Clearing) -> tuple[Any, Any]:
     """Return weights of least error and the error bound; None twice where nobody sells."""
     from equigrad.market.aggregation import OptAggr, error_bound
-    from equigrad.market.local import LOCAL_MECHANISMS
 
-    options: dict[str, Any] = {} if offer.delta is None else {"delta": offer.delta}
-    mechanism = LOCAL_MECHANISMS[offer.local]
-    try:
-        local = mechanism(bound=1.0, dim=offer.dim, **options)
-    except TypeError:
-        have = "no delta" if options else "a delta: give --delta"
-        raise ConfigError(f"Expected {have} for the mechanism {offer.local}.") from None
+    local = local_of(offer.local, offer.dim, offer.delta)
     if not clearing.valid:
         return None, None
     precision = local.precision(clearing.eps)

@@ -1,5 +1,6 @@
 """The picture of a clearing: supply against the budget, and what each party sells and earns."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,22 @@ from equigrad.market.auctions import default_grid
 from equigrad.market.auctions.clock import clock_supply
 from equigrad.market.auctions.grid import tops
 
-__all__ = ["FORMATS", "draw_clearing"]
+__all__ = ["FORMATS", "check_format", "draw_clearing"]
 
 FORMATS = (".svg", ".png", ".pdf")
 """File endings that a plot may have."""
 
 _MOST_BARS = 40
+_LONGEST = 24
 _BLUE, _GREEN, _RED = "#31688e", "#35b779", "#b0413e"
+
+
+def check_format(path: Path) -> None:
+    """Raise ``ConfigError`` if the ending is none of :data:`FORMATS`, in either case."""
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(
+            f"Expected a plot file ending in {', '.join(FORMATS)}; got {path}. Rename it."
+        )
 
 
 def draw_clearing(outcome: Outcome, path: Path) -> None:
@@ -35,10 +45,7 @@ def draw_clearing(outcome: Outcome, path: Path) -> None:
     ConfigError
         If the ending is none of :data:`FORMATS`, or the file cannot be written.
     """
-    if path.suffix not in FORMATS:
-        raise ConfigError(
-            f"Expected a plot file ending in {', '.join(FORMATS)}; got {path}. Rename it."
-        )
+    check_format(path)
     found = outcome.clearing
     rows = np.argsort(-found.payments, kind="stable")[:_MOST_BARS]
     rows = np.sort(rows)
@@ -46,7 +53,7 @@ def draw_clearing(outcome: Outcome, path: Path) -> None:
     FigureCanvasAgg(figure)
     supply, eps, paid = _panels(figure, len(rows))
     _draw_supply(supply, outcome)
-    names = [str(name) for name in found.party[rows]]
+    names = [_label(name) for name in found.party[rows].tolist()]
     eps.barh(names, found.eps[rows], color=_BLUE)
     eps.set_xlabel("epsilon sold")
     paid.barh(names, found.payments[rows] / outcome.offer.scale, color=_GREEN, label="paid")
@@ -59,11 +66,19 @@ def draw_clearing(outcome: Outcome, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     paid.tick_params(labelleft=False)
     try:
-        figure.savefig(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            figure.savefig(path)
     except OSError as error:
         raise ConfigError(
             f"Expected to write {path}, got: {error.strerror}. Check the path."
         ) from None
+
+
+def _label(party: str) -> str:
+    """Return a name as it is to be drawn: no formula, and not too long."""
+    short = party if len(party) <= _LONGEST else f"{party[: _LONGEST - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def _panels(figure: Figure, bars: int) -> tuple[Any, Any, Any]:
@@ -93,7 +108,7 @@ def _draw_supply(axes: Any, outcome: Outcome) -> None:
         axes.xaxis.set_minor_formatter("{x:.2g}")
         axes.tick_params(axis="x", which="both", labelsize="small", rotation=30)
         quality = found.terms.qualities().of(found.party)
-        if found.mechanism.startswith("clock") and found.valid:
+        if found.mechanism.startswith(("clock", "learned-clock")) and found.valid:
             sold = found.payments > 0
             amount = found.book.d * quality[np.arange(found.book.n), found.levels]
             per_unit = found.payments[sold] / amount[sold] / scale

@@ -1,11 +1,13 @@
-"""``equigrad auction``: bids from a file, cleared under a budget."""
+"""``equigrad auction``: bids from a file, cleared under a budget; and what is trained for it."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from equigrad.cli.auction_train import auction_train
 from equigrad.cli.complete import auctions, local_mechanisms
 from equigrad.cli.output import note
 from equigrad.errors import ConfigError
@@ -14,9 +16,33 @@ if TYPE_CHECKING:
     from equigrad.broker import BidFile, Offer
     from equigrad.market.misreports import Gain
 
-__all__ = ["auction"]
+__all__ = ["auction_app"]
+
+_MOST_REPORTS = 100_000
 
 
+class _ClearFirst(TyperGroup):
+    """A group whose first word may be left out: ``equigrad auction bids.csv`` clears."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put ``clear`` in front unless another command, or help, is asked for."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["clear", *args]
+        return super().parse_args(ctx, args)
+
+
+auction_app = typer.Typer(
+    cls=_ClearFirst,
+    help=(
+        "Clear bids offline under a budget, and train what learned auctions need. "
+        "[bold]equigrad auction FILE[/] clears: the word clear may be left out."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@auction_app.command("clear")
 def auction(
     file: Annotated[
         Path,
@@ -53,6 +79,10 @@ def auction(
     scale: Annotated[
         int, typer.Option("--scale", help="Ledger units to one unit of currency.")
     ] = 10**6,
+    trained: Annotated[
+        Path | None,
+        typer.Option("--trained", help="What train wrote, for learned-clock and regret nets."),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Clear the same bids by every auction.")
     ] = False,
@@ -76,7 +106,7 @@ def auction(
     Sizes in the file are taken as attested. `--compare` shows what other auctions would have
     done; `--misreport` lets an owner see whether a lie about price, curve, cap or size would have
     paid, the others' bids being what they are. A round in which nobody sells is no mistake: the
-    budget is returned.
+    budget is returned. The word `clear` may be left out.
 
     Example: [bold]equigrad auction bids.csv --budget 480.47 --compare --plot auction.svg[/]
     """
@@ -86,12 +116,9 @@ def auction(
     from equigrad.market import Ladder
 
     if plot is not None:
-        from equigrad.broker.picture import FORMATS, draw_clearing
+        from equigrad.broker.picture import check_format, draw_clearing
 
-        if plot.suffix not in FORMATS:
-            raise ConfigError(
-                f"Expected a plot file ending in {', '.join(FORMATS)}; got {plot}. Rename it."
-            )
+        check_format(plot)
     bids = read_bids(file)
     offer = Offer(
         budget,
@@ -104,6 +131,7 @@ def auction(
         local,
         delta,
         dim,
+        trained,
     )
     outcome = clear_offline(bids, offer)
     content = outcome_json(outcome)
@@ -129,16 +157,24 @@ def _lies(bids: "BidFile", offer: "Offer", party: str, count: int, seed: int) ->
     """Return the best lie of each kind that one party finds."""
     import numpy as np
 
-    from equigrad.broker.offline import terms_of
+    from equigrad._validate import positive_int
+    from equigrad.broker.offline import draws_from, terms_of
     from equigrad.market.misreports import REPORT_KINDS, best_gain
 
+    positive_int("seed", seed, least=0)
+    if positive_int("reports", count) > _MOST_REPORTS:
+        raise ConfigError(
+            f"Expected reports <= {_MOST_REPORTS}, got reports={count}: each is one clearing."
+        )
     auction, book, terms = terms_of(bids, offer)
-    row = book.row(party)
-    kinds = REPORT_KINDS if offer.size_exponent == 0 else REPORT_KINDS[:-1]  # else size is fixed
+    row, draws = book.row(party), draws_from(book)
+    kinds = REPORT_KINDS[:-1] if offer.sizes_fixed else REPORT_KINDS
     found = {}
     for kind in kinds:
         generator = np.random.default_rng(seed)
-        found[kind] = best_gain(auction, book, terms, row, generator, count=count, kinds=[kind])
+        found[kind] = best_gain(
+            auction, book, terms, row, generator, count=count, kinds=[kind], public_seed=draws
+        )
     return found
 
 
@@ -151,3 +187,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         raise ConfigError(
             f"Expected to write {path}, got: {error.strerror}. Check the path."
         ) from None
+
+
+auction_app.command("train")(auction_train)

@@ -1,5 +1,6 @@
 """What ``equigrad auction`` shows: awards, totals, rivals, lies."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["tell_comparison", "tell_lies", "tell_outcome"]
 
 _MOST_ROWS = 40
+_DIGEST = re.compile(r"([0-9a-f]{12})[0-9a-f]{20,}")
 _TRUTHFUL = {
     "exact": "for everybody, exactly",
     "single-minded": "single-minded parties",
@@ -47,7 +49,7 @@ def tell_outcome(outcome: "Outcome") -> None:
     if len(shown) < len(rows):
         note(f"The {len(shown)} best paid of {len(rows)} parties; --json FILE writes all.")
     claims, error = found.claims, outcome.error
-    note(f"Mechanism     {found.mechanism}")
+    note(f"Mechanism     {_short(found.mechanism)}")
     promises = [f"truthful: {_TRUTHFUL[claims.truthful]}"]
     promises.append(f"nobody below cost: {'yes' if claims.rational else 'no'}")
     promises.append(f"within budget: {'yes' if claims.within_budget else 'no'}")
@@ -75,12 +77,12 @@ def tell_comparison(rivals: "Sequence[tuple[str, Outcome | str]]") -> None:
     rows, refused = [], []
     for label, outcome in rivals:
         if isinstance(outcome, str):
-            refused.append(f"{label} refused: {outcome}")
+            refused.append(f"{_short(label)} refused: {outcome}")
             continue
         found, error = outcome.clearing, outcome.error
         rows.append(
             (
-                label,
+                _short(label),
                 _TRUTHFUL[found.claims.truthful],
                 str(int(found.sellers.sum())),
                 money(found.spent, outcome.offer.scale),
@@ -97,6 +99,11 @@ def tell_comparison(rivals: "Sequence[tuple[str, Outcome | str]]") -> None:
     )
     for line in refused:
         note(line)
+
+
+def _short(label: str) -> str:
+    """Return an auction's label with the first digits of its digests."""
+    return _DIGEST.sub(r"\1...", label)
 
 
 def tell_lies(lies: "Mapping[str, Gain]", outcome: "Outcome") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from equigrad.cli.auction import auction
+from equigrad.cli.auction import auction_app
 from equigrad.cli.audit import audit
 from equigrad.cli.compare import compare
 from equigrad.cli.data import data_app
@@ -65,9 +65,9 @@ for _name, _command in (
     ("score", score),
     ("audit", audit),
     ("key", key),
-    ("auction", auction),
 ):
     app.command(_name)(_command)
+app.add_typer(auction_app, name="auction")
 app.add_typer(data_app, name="data")
 app.command("strategies")(strategies)
 

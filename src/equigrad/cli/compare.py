@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equigrad.cli.complete import run_folders
+from equigrad.cli.market_story import compare_market
 from equigrad.cli.output import emit_json, note, number, percent, show_table
 from equigrad.cli.run import JsonOption
 from equigrad.cli.vertical_story import compare_vertical
@@ -29,7 +30,8 @@ def compare(
 ) -> None:
     """Compare runs: final scores, gains, fairness among parties; one table and one plot.
 
-    Of vertical runs: losses, rounds and bytes in one table.
+    Of vertical runs: losses, rounds and bytes in one table. Of market runs: what was paid, sold and
+    learned, and a plot of the scores.
 
     Example: [bold]equigrad compare runs/robust runs/paper runs/fedavg --plot all.svg[/]
     """
@@ -55,10 +57,13 @@ def compare(
     if kinds == {"vertical"}:
         compare_vertical(folders, as_json=as_json)
         return
-    if "vertical" in kinds:
+    if kinds == {"market"}:
+        compare_market(folders, plot=plot, as_json=as_json)
+        return
+    if len(kinds) > 1:
         raise ConfigError(
-            "Expected runs of one kind, got vertical and horizontal ones. Their scores are not of "
-            "one kind: compare each kind by itself."
+            f"Expected runs of one kind, got {' and '.join(sorted(kinds))} ones. Their measures "
+            "differ: compare each kind by itself."
         )
     comparison = side_by_side(folders)
     write_atomic(plot, draw_comparison(comparison).svg)

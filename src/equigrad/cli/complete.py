@@ -10,6 +10,7 @@ __all__ = [
     "run_sources",
     "scorers",
     "selectors",
+    "trainable",
 ]
 
 
@@ -56,6 +57,13 @@ def auctions(incomplete: str) -> list[str]:
     from equigrad.market import AUCTIONS
 
     return [name for name in AUCTIONS if name.startswith(incomplete)]
+
+
+def trainable(incomplete: str) -> list[str]:
+    """Return the auctions that can be trained and begin with ``incomplete``."""
+    from equigrad.broker.trained import TRAINABLE
+
+    return [name for name in TRAINABLE if name.startswith(incomplete)]
 
 
 def local_mechanisms(incomplete: str) -> list[str]:

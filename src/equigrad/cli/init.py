@@ -6,19 +6,26 @@ from typing import Annotated
 
 import typer
 
-from equigrad._validate import choice
 from equigrad.cli.output import note
 from equigrad.errors import ConfigError
 
 __all__ = ["init"]
 
-_TEMPLATES = {"horizontal": "template.toml", "vertical": "vertical.toml"}
+_TEMPLATES = {
+    "horizontal": "template.toml",
+    "vertical": "vertical.toml",
+    "market": "market.toml",
+}
 
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("run.toml"),
     kind: Annotated[
-        str, typer.Option("--kind", help="horizontal: other records; vertical: other columns.")
+        str,
+        typer.Option(
+            "--kind",
+            help="horizontal: other records; vertical: other columns; market: gradients for money.",
+        ),
     ] = "horizontal",
 ) -> None:
     """Write a commented run file that works as it is.
@@ -28,6 +35,8 @@ def init(
     Example: [bold]equigrad init my.toml[/], change what you like, then
     [bold]equigrad run my.toml[/].
     """
+    from equigrad._validate import choice  # it brings NumPy: not for a mere --help
+
     template = files("equigrad.cli").joinpath(_TEMPLATES[choice("--kind", kind, _TEMPLATES)])
     text = template.read_text(encoding="utf-8")
     data = file.with_name(f"{file.stem}-data")
@@ -55,4 +64,5 @@ def init(
         raise ConfigError(
             f"Expected to write {file}, got: {error.strerror}. Check the path and its permissions."
         ) from None
-    note(f"Wrote {file}. Start it with: equigrad run {file}")
+    also = f" and {data}/ (three files and a key)" if kind == "vertical" else ""
+    note(f"Wrote {file}{also}. Start it with: equigrad run {file}")

@@ -56,11 +56,15 @@ def predict(
 
     Example: [bold]equigrad predict runs/shopping --rows new-customers.csv --out scores.csv[/]
     """
+    from equigrad._validate import choice
     from equigrad.assistance import AssistanceWarning
+    from equigrad.assistance.model import ABSENT
     from equigrad.federation.vertical.answer import answer_csv, answer_json
     from equigrad.federation.vertical.predict import predict as ask
 
     _check_out(out)
+    if mode is not None:
+        choice("--if-absent", mode, ABSENT)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AssistanceWarning)
         files = dict(_pair(given) for given in party_rows or ())

@@ -42,10 +42,15 @@ def report(
     from equigrad.federation.record.folder import RunFolder
 
     quiet_accountants()
-    if RunFolder.open(folder).kind() == "vertical":
+    kind = RunFolder.open(folder).kind()
+    if kind == "vertical":
         from equigrad.federation.vertical.report import write_report as write_vertical
 
         write_vertical(folder)
+    elif kind == "market":
+        from equigrad.federation.trade.report import write_report as write_market
+
+        write_market(folder)
     else:
         from equigrad.federation.report import write_report
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equigrad.cli.complete import run_folders
+from equigrad.cli.market_progress import watch_market
 from equigrad.cli.output import say
 from equigrad.cli.progress import watch
 from equigrad.cli.quiet import quiet_accountants
@@ -106,6 +107,9 @@ def _finish(
         if kind == "vertical":
             with watch_vertical(quiet) as assisted:
                 done = work(assisted)
+        elif kind == "market":
+            with watch_market(quiet) as trading:
+                done = work(trading)
         else:
             with watch(quiet) as listener:
                 done = work(listener)

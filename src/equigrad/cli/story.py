@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from equigrad.cli.market_story import tell_market
 from equigrad.cli.output import emit_json, note, number, percent, show_table
 from equigrad.cli.vertical_story import tell_vertical
 
@@ -32,8 +33,9 @@ def tell(folder: Path, *, as_json: bool) -> None:
     """Print a run's table of parties and where its report is, or the same as one JSON object."""
     from equigrad.federation.record.folder import RunFolder
 
-    if RunFolder.open(folder).kind() == "vertical":
-        tell_vertical(folder, as_json=as_json)
+    other = {"vertical": tell_vertical, "market": tell_market}.get(RunFolder.open(folder).kind())
+    if other is not None:
+        other(folder, as_json=as_json)
         return
     from equigrad.federation.report.reading import read_run
     from equigrad.federation.report.rows import party_rows

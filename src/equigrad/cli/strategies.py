@@ -26,10 +26,20 @@ FAMILIES = MappingProxyType(
         "scorer": "equigrad.valuation:SCORERS",
         "selector": "equigrad.valuation.select:SELECTORS",
         "behaviour": "equigrad.federation.party.behaviours:BEHAVIOURS",
+        "learner": "equigrad.assistance:LEARNERS",
+        "loss": "equigrad.assistance:LOSSES",
+        "weights": "equigrad.assistance:WEIGHERS",
+        "mechanism": "equigrad.assistance:MECHANISMS",
+        "auction": "equigrad.market:AUCTIONS",
+        "aggregator": "equigrad.market.aggregation:AGGREGATORS",
+        "local": "equigrad.market.local:LOCAL_MECHANISMS",
+        "seller": "equigrad.federation.trade.behaviours:SELLER_BEHAVIOURS",
     }
 )
 """Where each family's registry is; the family is called as its key in a run file (the clipping
-rules are `privacy.rule`)."""
+rules are `privacy.rule`; learner, loss, weights and mechanism are a vertical run's; auction,
+aggregator and local are `market.mechanism`, `market.aggregator` and `market.local.mechanism`,
+seller a `behaviour` in a market run)."""
 
 
 def strategies(

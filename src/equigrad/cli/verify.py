@@ -28,9 +28,11 @@ def verify(
     """Recompute everything that can be recomputed from a record, and compare.
 
     Of a run: values, reputations and rewards. Of a vertical run: weights, steps, contributions,
-    bytes; with the sponsor's folder, all of it. Of a private training: epsilon from the events, the
-    cost of privacy from the measurements. Of a scoring: epsilon of all that was released together,
-    digests of models and scores, the selection from the scores.
+    bytes; with the sponsor's folder, all of it. Of a market run: every auction, all money, weights
+    and error bounds; ledger, accounts and models, too, where they and the data are there. Of a
+    private training: epsilon from the events, the cost of privacy from the measurements. Of a
+    scoring: epsilon of all that was released together, digests of models and scores, the selection
+    from the scores.
 
     Fails (exit code 1) if anything was changed after the run: a digit, a line, the order of lines.
     Checked are record, configuration and models; metrics, plots and report are not: they follow
@@ -54,6 +56,8 @@ def verify(
     show_table(
         ("check", "times", "result"), [(k, str(n), "holds") for k, n in result.checks.items()]
     )
+    for sentence in result.unchecked:
+        note(f"Not checked: {sentence}")
     if not result.recomputed:
         note("This method's values do not follow from the record: they were not recomputed.")
     if not result.exact:

@@ -49,6 +49,8 @@ def tell_vertical(folder: Path, *, as_json: bool) -> None:
         return
     show_table(_COLUMNS, (_cells(row) for row in rows))
     note(_ended(summary, finished=story.finish is not None, folder=folder))
+    for line in _missing(story):
+        note(line)
     note(_traffic(summary))
     if story.private:
         note(_privacy(story))
@@ -80,6 +82,23 @@ def _ended(summary: "Summary", *, finished: bool, folder: Path) -> str:
         first, last = number(summary.loss_first, ".5g"), number(summary.loss_last, ".5g")
         fall = f" Loss {first} -> {last}."
     return f"Kept {summary.rounds} rounds (ended by {summary.reason}{again}).{fall}"
+
+
+def _missing(story: "Story") -> list[str]:
+    """Return a line for each party whose answers were missing or could not be used."""
+    from equigrad.federation.vertical.report.rows import round_rows, rows_of
+
+    rounds, lines = round_rows(story), []
+    for party in story.parties:
+        asked = [row for row in rows_of(rounds, party) if row.state]
+        bad = [row for row in asked if row.state != "answered"]
+        if bad:
+            why = ", ".join(dict.fromkeys(row.reason for row in bad))
+            lines.append(
+                f"No usable answer of {party} in {len(bad)} of {len(asked)} rounds ({why}): weight "
+                "0 there."
+            )
+    return lines
 
 
 def _traffic(summary: "Summary") -> str:

@@ -88,7 +88,9 @@ def run(
         )
     if isinstance(config, MarketConfig):
         listening = cast("MarketListener | None", progress)
-        return play_market(config, folder, source=source, progress=listening, faults=faults)
+        return play_market(
+            config, folder, source=source, progress=listening, faults=faults, report=report
+        )
     setup = prepare(config, source)
     place = RunFolder.create(folder, source, config.model_dump())
     if setup.plans:
@@ -121,7 +123,7 @@ def resume(
         return play_on(config, place, progress=listener, faults=faults, report=report)
     if isinstance(config, MarketConfig):
         listening = cast("MarketListener | None", progress)
-        return play_market_on(config, place, progress=listening, faults=faults)
+        return play_market_on(config, place, progress=listening, faults=faults, report=report)
     setup = prepare(config)
     checkpoint = load_checkpoint(place)
     if checkpoint is not None:

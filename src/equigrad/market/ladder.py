@@ -12,13 +12,16 @@ import numpy.typing as npt
 from equigrad._validate import positive, positive_int
 from equigrad.errors import ConfigError
 
-__all__ = ["MOST_STEPS", "Ladder", "harmonic_levels"]
+__all__ = ["LEAST_STEP", "MOST_STEPS", "Ladder", "harmonic_levels"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 MOST_STEPS = 4096
 """Largest number of steps of a ladder."""
+
+LEAST_STEP = 1e-9
+"""Smallest step of a ladder, in epsilon: far above the slack with which caps are compared."""
 
 _SLACK = 1e-12
 
@@ -30,7 +33,8 @@ class Ladder:
     Attributes
     ----------
     eps_max
-        Epsilon of the highest level, per owner and round, finite, > 0.
+        Epsilon of the highest level, per owner and round, finite, > 0; a step of the ladder is at
+        least :data:`LEAST_STEP`.
     steps
         K, the number of levels above 0, from 1 to :data:`MOST_STEPS`.
     """
@@ -42,6 +46,11 @@ class Ladder:
         positive("eps_max", self.eps_max)
         if positive_int("steps", self.steps) > MOST_STEPS:
             raise ConfigError(f"Expected steps <= {MOST_STEPS}, got steps={self.steps}.")
+        if self.eps_max < LEAST_STEP * self.steps:
+            raise ConfigError(
+                f"Expected eps_max of at least {LEAST_STEP:g} for each step, got "
+                f"eps_max={self.eps_max!r} for {self.steps} steps. Raise eps_max."
+            )
         object.__setattr__(self, "eps_max", float(self.eps_max))
         object.__setattr__(self, "steps", int(self.steps))
 

@@ -42,10 +42,11 @@ def to_units(amount: str | int | Decimal, scale: int = SCALE, *, name: str = "bu
             "money is never a float."
         )
     try:
-        value = Decimal(amount.strip() if isinstance(amount, str) else amount)
+        value = Decimal(_plain(amount) if isinstance(amount, str) else amount)
     except InvalidOperation:
         raise ConfigError(
-            f'Expected {name} as a decimal string such as "480.47", got {amount!r}.'
+            f'Expected {name} as a decimal string such as "480.47", got {amount!r}. '
+            "Write digits and at most one point."
         ) from None
     if not value.is_finite() or value <= 0:
         raise ConfigError(f"Expected {name} > 0, got {amount!r}.")
@@ -69,3 +70,8 @@ def to_units(amount: str | int | Decimal, scale: int = SCALE, *, name: str = "bu
 def from_units(units: int, scale: int = SCALE) -> Decimal:
     """Return ``units`` ledger units as currency, exactly where ``scale`` is a power of ten."""
     return Decimal(int(units)) / Decimal(scale)
+
+
+def _plain(text: str) -> str:
+    """Return text without blanks around it; none where ``Decimal`` takes more than we do."""
+    return "" if "_" in text or not text.isascii() else text.strip()

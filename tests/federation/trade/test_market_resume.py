@@ -15,7 +15,7 @@ from equigrad.federation.runner import resume, run
 from equigrad.federation.trade.folder import SellerFolder
 from equigrad.privacy.account import SalesAccount
 
-EVERY = int(os.environ.get("EQUIGRAD_KILL_EVERY", "131"))
+EVERY = int(os.environ.get("EQUIGRAD_KILL_EVERY", "37"))
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {"market": 'budget = "200.00"\nfee_bps = 100\nappraise = "cgsv"'},
     "rarely kept": {

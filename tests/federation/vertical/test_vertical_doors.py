@@ -5,12 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from vertical_runs import blocks_of, boosting, make_config, torch_learner, write_files
+from vertical_runs import (
+    blocks_of,
+    boosting,
+    make_config,
+    run_text,
+    torch_learner,
+    write_files,
+)
 
-from equigrad.assistance import GALClassifier, GALRegressor
+from equigrad.assistance import GALClassifier, GALRegressor, LabelPrivacy, pure_label_epsilon
+from equigrad.federation.config.loader import load_config
+from equigrad.federation.record.verify import verify
 from equigrad.federation.runner import run
+from equigrad.federation.vertical.config.schema import VerticalConfig
 
 LEARNERS = {
     "ridge": "ridge",
@@ -54,6 +65,83 @@ def test_both_doors_agree_to_the_bit(
     assert finish["validation_losses"] == other.validation_loss_.tolist()
     assert finish["contributions"]["shapley"] == other.contributions_.shapley.tolist()
     assert finish["contributions"]["loss_share"] == other.contributions_.loss_share.tolist()
+
+
+@pytest.mark.parametrize(
+    ("weights", "loss", "preset"),
+    [
+        ("cone", "mse", None),
+        ("equal", "l4", None),
+        ("huber", "l1.5", None),
+        ("l1", "mae", None),
+        ("l2", "mse", "reference"),
+    ],
+)
+def test_every_rule_agrees_and_verifies(
+    tmp_path: Path, weights: str, loss: str, preset: str | None
+) -> None:
+    write_files(tmp_path, n_rows=60, missing={"shop": 9})
+    vertical = f'weights = "{weights}"\nloss = "{loss}"\nweigh_on = "train"\nstopping = "training"'
+    if preset:
+        vertical += f'\npreset = "{preset}"'
+    config = make_config(tmp_path, vertical=vertical, n_rounds=3)
+    folder = run(config, tmp_path / "run", report=False)
+    finish = last_line(folder)
+    blocks, target, _, held = blocks_of(config)
+    other = GALRegressor(
+        "ridge",
+        loss=loss,
+        weights=weights,
+        preset=preset,
+        n_rounds=3,
+        weigh_on="train",
+        stopping="training",
+        random_state=config.seed,
+    )
+    other.fit(blocks, target[:, 0], held=held)
+    assert finish["weights"] == other.weights_.tolist()
+    assert finish["steps"] == other.steps_.tolist()
+    assert finish["losses"] == other.loss_.tolist()
+    assert verify(folder).finished
+
+
+def test_several_outputs_agree_too(tmp_path: Path) -> None:
+    write_files(tmp_path, n_rows=60)
+    table = pd.read_csv(tmp_path / "bank.csv")
+    table.assign(z=table["y"] ** 0.5).to_csv(tmp_path / "bank.csv", index=False)
+    text = run_text(n_rounds=3).replace('label = "y"', 'label = ["y", "z"]')
+    (tmp_path / "run.toml").write_text(text)
+    config = load_config(tmp_path / "run.toml")
+    assert isinstance(config, VerticalConfig)
+    folder = run(config, tmp_path / "run", report=False)
+    finish = last_line(folder)
+    blocks, target, _, held = blocks_of(config)
+    assert target.shape == (60, 2)
+    other = GALRegressor("ridge", n_rounds=3, weigh_on="holdout", random_state=config.seed)
+    other.fit(blocks, target, held=held)
+    assert finish["weights"] == other.weights_.tolist()
+    assert finish["losses"] == other.loss_.tolist()
+    assert verify(folder).finished
+
+
+@pytest.mark.parametrize("release", ["once", "per_round"])
+def test_private_labels_agree_too(tmp_path: Path, release: str) -> None:
+    """The rehearsal's noise is the estimator's; what is shown is the public track."""
+    write_files(tmp_path, task="classification", n_rows=60, missing={"shop": 9})
+    more = f'[vertical.privacy]\nmechanism = "auto"\nepsilon = 3.0\nrelease = "{release}"'
+    config = make_config(tmp_path, task="classification", n_rounds=3, more=more)
+    folder = run(config, tmp_path / "run", report=False)
+    own = json.loads((folder / "sponsor" / "private.json").read_text())
+    blocks, _, codes, held = blocks_of(config)
+    plan = LabelPrivacy(epsilon=3.0, release=release)
+    other = GALClassifier(
+        "ridge", n_rounds=3, weigh_on="holdout", privacy=plan, random_state=config.seed
+    )
+    other.fit(blocks, codes, held=held)
+    assert own["weights"] == other.weights_.tolist()
+    assert own["steps"] == other.steps_.tolist()
+    assert own["losses"] == other.loss_.tolist()
+    assert last_line(folder)["privacy"]["pure_epsilon"] == pure_label_epsilon(other.events_)
 
 
 def test_classes_agree_too(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from equigrad.federation.record.verify import verify
 from equigrad.federation.runner import run
 from equigrad.federation.transport import Fault, FaultPlan
 from equigrad.federation.vertical.labels import LabelAccount
+from equigrad.federation.vertical.predict import predict
+from equigrad.federation.vertical.progress import AssistedRound, SilentVertical
 from equigrad.federation.vertical.shelf import read_arrays
 from equigrad.privacy.accounting import PrivacyEvent
 
@@ -81,6 +83,49 @@ def test_too_few_are_asked_once_more_then_training_ends(tmp_path: Path) -> None:
     assert residuals[-1]["to"] == ["shop", "clinic"]  # the sponsor has answered
     assert finish["reason"] == "quorum"
     assert finish["rounds"] <= 2
+
+
+def test_too_few_in_the_first_round_leave_the_start_alone(tmp_path: Path) -> None:
+    faults = [Fault(name, 0, "drop") for name in ("shop", "clinic")]
+    folder = play(tmp_path, faults, vertical="min_parties = 1")  # and its record verifies
+    finish = bodies(folder, "finish")[0]
+    assert (finish["reason"], finish["rounds"]) == ("quorum", 0)
+    assert finish["losses"] == [finish["losses"][0]]
+    answer = predict(folder, tmp_path / "bank.csv")
+    np.testing.assert_array_equal(answer.values[:, 0], finish["start"][0])
+
+
+def test_too_few_in_the_second_pass_are_told_too(tmp_path: Path) -> None:
+    faults = [Fault(name, 4, "drop") for name in ("shop", "clinic")]  # the second of pass 1
+    vertical = 'min_parties = 1\nweigh_on = "train"'
+    folder = play(tmp_path, faults, vertical=vertical, n_rounds=3)
+    finish = bodies(folder, "finish")[0]
+    assert finish["refitted"]
+    assert (finish["reason"], finish["rounds"]) == ("quorum", 1)
+
+
+def test_one_slow_party_makes_no_other_miss_the_deadline(tmp_path: Path) -> None:
+    vertical = "deadline_s = 0.7"
+    folder = play(tmp_path, [Fault("shop", 1, "delay", 1.5)], vertical=vertical)
+    assert bodies(folder, "fit")[1]["absent"] == {"shop": "deadline"}
+
+
+def test_the_sponsor_is_told_what_a_party_raised(tmp_path: Path) -> None:
+    class Listening(SilentVertical):
+        def round_settled(self, facts: AssistedRound) -> None:
+            told.append(dict(facts.absent))
+
+        def message(self, level: str, text: str) -> None:
+            told.append({level: text})
+
+    told: list[dict[str, str]] = []
+    write_files(tmp_path, n_rows=60)
+    vertical = "min_parties = 2"
+    config = make_config(tmp_path, n_rounds=2, vertical=vertical)
+    faults = FaultPlan([Fault("shop", 1, "raise")])
+    run(config, tmp_path / "run", report=False, faults=faults, progress=Listening())
+    assert told[1] == {}
+    assert "too few parties answered; without shop (raised: " in told[-1]["warning"]
 
 
 def test_the_sponsor_goes_on_alone(tmp_path: Path) -> None:

@@ -254,6 +254,9 @@ def test_the_command_tells_mistakes(classes: World, equigrad: Any) -> None:
     wrong = equigrad("predict", str(classes.run), "--rows", rows, "--party-rows", "shop")
     assert wrong.code == 2
     assert "NAME=FILE" in wrong.err
+    mode = equigrad("predict", str(classes.run), "--rows", rows, "--if-absent", "drop")
+    assert mode.code == 2
+    assert "Expected --if-absent to be one of refuse, renormalise, zero" in mode.err
     gone = equigrad(
         "predict", str(classes.run), "--rows", rows, "--absent", "shop", "--absent", "clinic"
     )

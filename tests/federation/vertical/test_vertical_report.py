@@ -16,6 +16,7 @@ from equigrad.federation.vertical.report.learned import learned
 from equigrad.federation.vertical.report.metrics import metrics
 from equigrad.federation.vertical.report.plots import draw_plots
 from equigrad.federation.vertical.report.rows import party_rows, round_rows, summarise
+from equigrad.federation.vertical.report.traffic import traffic_rows
 
 
 def text_of(page: str) -> str:
@@ -83,6 +84,25 @@ def test_who_is_asked_again_and_answers_was_there(folder: Path) -> None:
     assert [row.state for row in rows] == ["answered"] * 4
     assert rows[1].sent == 2 * (16 * 185 + 200)
     assert rows[0].sent == 16 * 200 + 200
+
+
+def test_sizes_of_every_round_stand_beside_split_learning(folder: Path) -> None:
+    story = read_story(folder)
+    rows = traffic_rows(story)
+    assert [row.round for row in rows] == [None, 0, 1, 2, 3, 4, 5]
+    assert (rows[0].sent, rows[0].received) == (3 * 32 * 400, 3 * 400)
+    others = [370, 340, 310]
+    assert rows[1].sent == sum(16 * (n // 2) + 200 for n in others)
+    assert rows[1].received == sum(16 * n + 150 for n in others)
+    assert rows[2].received == rows[1].received - (16 * 370 + 150)  # the shop was silent
+    assert rows[4].sent == rows[1].sent + 16 * 185 + 200  # and asked again in round 3
+    # Forward and back, 32 numbers of 4 bytes for each row that an assistor holds.
+    assert {row.split_learning for row in rows[1:]} == {2 * 32 * 4 * sum(others)}
+    assert rows[-1].so_far == summarise(story).bytes
+    text = text_of((folder / "report.html").read_text())
+    assert "Message sizes of every round" in text
+    assert "Split learning, one epoch" in text
+    assert "261 kB" in text
 
 
 def test_metrics_agree_with_the_record(folder: Path) -> None:

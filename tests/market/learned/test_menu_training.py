@@ -11,7 +11,7 @@ from equigrad.market.learned.network import MenuNet
 from equigrad.market.learned.relaxed import relaxed_precision
 from equigrad.market.learned.selection import books, cleared_errors
 from equigrad.market.learned.training import TrainingPlan, train_menu
-from equigrad.market.workload import benchmark_profiles, seeded_profiles
+from equigrad.market.workload import Profiles, benchmark_profiles, seeded_profiles
 
 LADDER = Ladder(2.0, 8)
 PRECISION = LADDER.levels**2 / 8
@@ -135,3 +135,52 @@ def test_impossible_plans_are_refused():
     for settings in ({"steps": 0}, {"rates": (0.0, 1.0)}, {"clip": -1.0}, {"parties": (0,)}):
         with pytest.raises(ConfigError):
             TrainingPlan(**settings)
+
+
+def test_a_cell_is_used_only_where_the_menu_is_clearly_better_everywhere():
+    from equigrad.market.learned.selection import _better
+
+    here = [(0, 0)] * 6
+    plain = np.full(6, 2.0)
+    clear, worse = np.asarray([plain, plain - 0.1]), np.asarray([plain, plain + 0.1])
+    noisy = worse.copy()
+    noisy[1, 0] -= 1.9  # one lucky round: lower on average, within the standard error
+    invalid = clear.copy()
+    invalid[1, 0] = np.inf
+    assert _better([(clear, here)], (0, 0))
+    assert not _better([(noisy, here)], (0, 0))
+    assert not _better([(clear, here), (worse, here)], (0, 0))
+    assert not _better([(invalid, here)], (0, 0))
+    assert not _better([(clear, here)], (0, 1))
+    few = (worse[:, :3], here[:3])
+    assert _better([(clear, here), few], (0, 0))  # three rounds are too few to judge
+    assert not _better([few], (0, 0))
+
+
+def test_other_populations_choose_no_candidate_and_may_take_cells_away():
+    kept, _ = train(steps=40)
+    market = {"mechanism": "laplace", "dim": 1, "ladder": LADDER, "precision": PRECISION}
+    own = [seeded_profiles(10, seed=9, runs=1).take(range(20))]
+    alone = select_schedule(kept, Validation(own, (0.3, 1.0)), **market)
+    same = select_schedule(kept, Validation(own, (0.3, 1.0), own), **market)
+    assert same.to_bytes() == alone.to_bytes()
+    cheap = [Profiles(p.sizes, p.kinds * 0, p.factors * 0.1, p.caps) for p in own]
+    other = select_schedule(kept, Validation(own, (0.3, 1.0), cheap), **market)
+    assert other.notes == alone.notes
+    assert not (np.asarray(other.bands.learned) & ~np.asarray(alone.bands.learned)).all()
+
+
+def test_a_pace_by_time_ends_training_early_with_what_it_has():
+    plan = TrainingPlan(steps=1000, batch=8, parties=(10,), checkpoints=4)
+    paces = []
+    kept = train_menu(
+        plan,
+        torch.as_tensor(PRECISION),
+        LADDER,
+        generator=np.random.default_rng(0),
+        weights=torch.Generator().manual_seed(0),
+        pace=lambda step: paces.append(step) or step / 8,
+    )
+    assert max(paces) == 8
+    assert 1 <= len(kept) <= 4
+    assert [plan.kept(done) for done in (0.0, 0.8, 0.8125, 0.9, 1.0)] == [0, 0, 1, 2, 4]

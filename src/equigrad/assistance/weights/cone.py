@@ -13,11 +13,11 @@ __all__ = ["Cone", "cone_quadratic"]
 
 @WEIGHERS.register("cone")
 class Cone(Weigher):
-    """Maximises the cosine between the residual and ``sum_m w_m f_m``, see :func:`cone_quadratic`.
+    """Maximises the cosine between the residual and ``sum_m w_m f_m``.
 
-    The step follows anyway. Under squared error no other weights and step together lower the loss
-    more in one round; ``"l2"`` looks for the best mix of length one first, and leaves out parties
-    whose answers would only shorten it.
+    See :func:`cone_quadratic`. The step follows anyway. Under squared error no other weights and
+    step together lower the loss more in one round; ``"l2"`` looks for the best mix of length one
+    first, and leaves out parties whose answers would only shorten it.
     """
 
     name = "cone"

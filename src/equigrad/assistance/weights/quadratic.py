@@ -15,7 +15,10 @@ _GAP: Final = 1e-15
 
 @WEIGHERS.register("l2")
 class Quadratic(Weigher):
-    """Minimises ``|r - sum_m w_m f_m|^2``, see :func:`simplex_quadratic`."""
+    """Minimises ``|r - sum_m w_m f_m|^2``.
+
+    See :func:`simplex_quadratic`.
+    """
 
     name = "l2"
 

@@ -16,7 +16,7 @@ from equigrad.data.alignment.digests import (
 )
 from equigrad.data.alignment.identifiers import FOLDS, fold_id, identifier_texts
 from equigrad.data.alignment.intersect import check_common, intersect
-from equigrad.data.alignment.psi import PsiClient, PsiServer
+from equigrad.data.alignment.psi import PsiClient, PsiServer, require_psi
 
 __all__ = [
     "DIGEST_BYTES",
@@ -32,4 +32,5 @@ __all__ = [
     "identifier_texts",
     "intersect",
     "order_by_digest",
+    "require_psi",
 ]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from equigrad.data.alignment.digests import Digests
 from equigrad.errors import AlignmentError, ConfigError
 
-__all__ = ["PsiClient", "PsiServer"]
+__all__ = ["PsiClient", "PsiServer", "require_psi"]
 
 # A set-up in raw form has no false positives; the library asks for a rate all the same.
 _RATE: Final = 1e-12
@@ -130,6 +130,11 @@ class PsiServer:
             return bytes(self._server.ProcessRequest(parsed).SerializeToString())
         except RuntimeError as error:
             raise AlignmentError(f"Expected a readable request, got: {error}.") from error
+
+
+def require_psi() -> None:
+    """Raise ``ConfigError``, with the way to get it, if the extra ``psi`` is not installed."""
+    _library()
 
 
 def _library() -> ModuleType:

@@ -35,6 +35,8 @@ class VerifyResult:
     recomputed
         Whether the method's values follow from the record (baselines: only the chain, the quorum
         and the models were checked).
+    unchecked
+        Sentences: which checks could not be made, and why.
     """
 
     checks: dict[str, int] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class VerifyResult:
     exact: bool = True
     finished: bool = False
     recomputed: bool = True
+    unchecked: list[str] = field(default_factory=list)
 
     def count(self, what: str, number: int = 1) -> None:
         """Add ``number`` comparisons of ``what``."""

@@ -137,9 +137,13 @@ class RunFolder:
         return self.path / "parties" / name
 
     def make_parties(self, names: Iterable[str]) -> None:
-        """Make the folders of sponsor and parties, each readable by its owner alone."""
+        """Make the folders of sponsor and parties, each readable by its owner alone.
+
+        So is the checkpoint: it holds the sponsor's scores.
+        """
         with writing(self.path):
-            for path in (self.sponsor, self.path / "parties", *map(self.party, names)):
+            own = (self.sponsor, self.checkpoint, self.path / "parties")
+            for path in (*own, *map(self.party, names)):
                 path.mkdir(mode=0o700, exist_ok=True)
 
     def make_sellers(self, names: Iterable[str]) -> None:

@@ -24,6 +24,7 @@ from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.record.judge import Judge
 from equigrad.federation.record.models import check_models
 from equigrad.federation.record.releases import ReleaseChecker
+from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.vertical.config.schema import VerticalConfig
 
 __all__ = ["VerifyResult", "verify"]
@@ -55,6 +56,10 @@ def verify(folder: Path | str, *, head: str | None = None) -> VerifyResult:
         from equigrad.federation.vertical.verify import verify_vertical
 
         return verify_vertical(place, config, head=head)
+    if isinstance(config, MarketConfig):
+        from equigrad.federation.trade.verify import verify_market
+
+        return verify_market(place, config, head=head)
     result = VerifyResult()
     lines = _counted(iter_record(place.record), result)
     start = next(lines, None)

@@ -5,15 +5,14 @@ same rounds. Numbers are written by ``repr``, so that they come back to the last
 known is empty (CSV) or null (JSON).
 """
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
+from equigrad.federation.report.cells import rows_csv
 from equigrad.federation.report.rows import PartyRow, RoundRow, party_rows, round_rows
 from equigrad.federation.report.story import Run
 from equigrad.federation.report.summary import summarise_run
@@ -44,12 +43,7 @@ def metrics(run: Run) -> dict[str, Any]:
 
 def metrics_csv(rows: Sequence[RoundRow]) -> str:
     """Return the rows of rounds as CSV with a header."""
-    names = [field.name for field in fields(RoundRow)]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
-    return text.getvalue()
+    return rows_csv(RoundRow, rows)
 
 
 def write_metrics(folder: RunFolder, run: Run) -> None:
@@ -60,11 +54,3 @@ def write_metrics(folder: RunFolder, run: Run) -> None:
 
 def _party(row: PartyRow) -> dict[str, Any]:
     return asdict(row) | {"flags": [asdict(span) for span in row.flags]}
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)

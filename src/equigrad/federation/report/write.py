@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from equigrad.federation.record.disk import write_atomic, writing
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.report.metrics import write_metrics
 from equigrad.federation.report.reading import read_run
@@ -30,19 +29,13 @@ def write_report(folder: RunFolder | Path | str) -> Path:
     """
     # Matplotlib takes most of a second to import: not for those who only want rows.
     from equigrad.federation.report.html import report_html
+    from equigrad.federation.report.pages import write_pages
     from equigrad.federation.report.plots import draw_plots
 
     place = folder if isinstance(folder, RunFolder) else RunFolder.open(folder)
     run = read_run(place)
     write_metrics(place, run)
     plots = draw_plots(run)
-    with writing(place.plots):
-        place.plots.mkdir(exist_ok=True)
-        for old in place.plots.glob("*.svg"):
-            old.unlink()
-    for plot in plots:
-        write_atomic(place.plots / f"{plot.name}.svg", plot.svg)
     sealed = run.start.get("config_sha256") == place.config_sha256()
     page = report_html(run, plots, place.read_config(), config_sealed=sealed)
-    write_atomic(place.report, page)
-    return place.report
+    return write_pages(place, plots, page)

@@ -44,12 +44,18 @@ from equigrad.federation.trade.messages import (
     OpenRequest,
 )
 from equigrad.federation.trade.protection import local_mechanism, noise_source
-from equigrad.federation.trade.sales import affordable_level, open_account, sale_id, spent_delta
+from equigrad.federation.trade.sales import (
+    affordable_level,
+    find_sale,
+    open_account,
+    sale_id,
+    spent_delta,
+)
 from equigrad.federation.trade.spec import SellerSpec, SellerState
 from equigrad.market.settlement import AwardState, Receipt, commitment
 from equigrad.market.settlement.codec import from_json, to_json
 from equigrad.models import load_flat, vector_sha256
-from equigrad.privacy.account import Sale, SalesAccount
+from equigrad.privacy.account import SalesAccount
 
 __all__ = ["SellerAgent"]
 
@@ -77,7 +83,7 @@ class SellerAgent:
 
     def __init__(self, spec: SellerSpec) -> None:
         self.spec = spec
-        self.folder = SellerFolder(spec.folder)
+        self.folder = SellerFolder(spec.folder, durable=spec.local.noise == "secret")
         sold = Records(spec.train.features[: spec.size], spec.train.labels[: spec.size])
         self._gradient = FullGradient(
             sold, spec.model_input, spec.model, seed=spec.seed, party=spec.name, device=spec.device
@@ -227,7 +233,7 @@ class SellerAgent:
         award = sale_id(self.spec.task, message.award)
         event = self._mechanism.event(epsilon, seeded=local.noise == "seeded")
         with self._account as account:
-            known = _sale(account, award)
+            known = find_sale(account, award)
             if known is None or known.state != "spent":
                 # NaN is refused here, before anything is reserved or drawn.
                 clipped = self._mechanism.clip(self._gradient(message.model, message.round))
@@ -263,7 +269,7 @@ class SellerAgent:
 
     def _expire(self, award: str) -> None:
         with self._account as account:
-            known = _sale(account, award)
+            known = find_sale(account, award)
             if known is not None and known.state == "reserved":
                 account.expire(award)
 
@@ -298,11 +304,6 @@ class SellerAgent:
             market_round=message.market_round,
             reason=str(reason),
         )
-
-
-def _sale(account: SalesAccount, award: str) -> Sale | None:
-    """Return an award's sale, None if it was never reserved."""
-    return next((sale for sale in account.sales() if sale.award == award), None)
 
 
 def _nothing() -> bytes:

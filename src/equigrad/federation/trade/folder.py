@@ -67,10 +67,14 @@ class SellerFolder:
     ----------
     path
         The folder; made, for its owner alone, when something is first written.
+    durable
+        Whether what was kept survives a power cut, not only a killed process. A rehearsal does
+        without: it waits for no disk.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self._synchronous = "FULL" if durable else "OFF"
 
     def secret(self) -> bytes:
         """Return 32 bytes of the operating system's, made at the first call and kept."""
@@ -79,7 +83,7 @@ class SellerFolder:
             self._make()
             new = path.with_name(f"secret.{os.getpid()}.{os.urandom(8).hex()}")
             write_atomic(new, os.urandom(_SECRET_BYTES), mode=0o600)
-            with suppress(FileExistsError), writing(path):
+            with writing(path), suppress(FileExistsError):
                 os.link(new, path)  # the first one stays
             new.unlink()
         found = path.read_bytes()
@@ -159,7 +163,7 @@ class SellerFolder:
         """Give a connection to the file, with what it says of errors."""
         try:
             with closing(sqlite3.connect(self._file, timeout=_PATIENCE_S)) as connection:
-                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute(f"PRAGMA synchronous={self._synchronous}")
                 yield connection
         except sqlite3.Error as error:
             raise RecordError(

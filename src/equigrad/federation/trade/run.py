@@ -31,13 +31,14 @@ def play(
     source: str = "",
     progress: MarketListener | None = None,
     faults: FaultPlan | None = None,
+    report: bool = True,
 ) -> Path:
     """Play a market run and return its folder; see :func:`equigrad.federation.runner.run`."""
     setup = prepare(config)
     if config.market.ledger is not None:  # to refuse it before there is a folder
         SqlStore(config.market.ledger, [currency_of(config)]).close()
     place = RunFolder.create(folder, source, config.model_dump())
-    return _play(setup, place, None, progress or SilentMarket(), faults)
+    return _play(setup, place, None, progress or SilentMarket(), faults, report)
 
 
 def play_on(
@@ -46,6 +47,7 @@ def play_on(
     *,
     progress: MarketListener | None = None,
     faults: FaultPlan | None = None,
+    report: bool = True,
 ) -> Path:
     """Go on with a market run; see :func:`equigrad.federation.runner.resume`."""
     setup = prepare(config)
@@ -57,7 +59,7 @@ def play_on(
             raise RecordError(
                 f"Expected the run's ledger in {own}, got no such file. Restore it from a copy."
             )
-    return _play(setup, place, checkpoint, progress or SilentMarket(), faults)
+    return _play(setup, place, checkpoint, progress or SilentMarket(), faults, report)
 
 
 def _play(
@@ -66,6 +68,7 @@ def _play(
     checkpoint: Checkpoint | None,
     progress: MarketListener,
     faults: FaultPlan | None,
+    report: bool,
 ) -> Path:
     config = setup.config
     place.make_accounts()
@@ -99,5 +102,9 @@ def _play(
         reason = game.play()
         journal.line("finish", None, finish_body(setup, state, transport, place, reason))
         journal.sync()
+    if report:
+        from equigrad.federation.trade.report import write_report
+
+        write_report(place)
     progress.finished(place.path)
     return place.path

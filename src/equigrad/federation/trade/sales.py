@@ -8,10 +8,10 @@ from pathlib import Path
 from equigrad.federation.trade.config.schema import AccountConfig
 from equigrad.market import Ladder
 from equigrad.market.local import LocalMechanism
-from equigrad.privacy.account import SALE_COSTS, SalesAccount
+from equigrad.privacy.account import SALE_COSTS, Sale, SalesAccount
 from equigrad.privacy.account.costs import account_epsilon, basic_parts
 
-__all__ = ["affordable_level", "open_account", "sale_id", "spent_delta"]
+__all__ = ["affordable_level", "find_sale", "open_account", "sale_id", "spent_delta"]
 
 
 def open_account(path: Path, owner: str, limit: AccountConfig) -> SalesAccount:
@@ -39,6 +39,11 @@ def sale_id(task: str, award: str) -> str:
     front no two sales of an account are confused.
     """
     return f"{task[:12]} {award}"
+
+
+def find_sale(account: SalesAccount, name: str) -> Sale | None:
+    """Return the sale of a name, None if it was never reserved."""
+    return next((sale for sale in account.sales() if sale.award == name), None)
 
 
 def affordable_level(

@@ -23,6 +23,7 @@ from equigrad.federation.trade.config.check import setup_problem
 from equigrad.federation.trade.config.schema import MarketConfig
 from equigrad.federation.trade.curves import Offered, offers
 from equigrad.federation.trade.gradient import FullGradient
+from equigrad.federation.trade.inviting import invited_in
 from equigrad.federation.trade.money import Ids, currency_of, funds_of
 from equigrad.federation.trade.protection import local_mechanism
 from equigrad.federation.trade.spec import SellerSpec
@@ -109,16 +110,7 @@ class MarketSetup:
         out
             The last round that a party misses because it did not open a bid.
         """
-        here = [
-            name
-            for name in self.parties
-            if self.offered[name].seller.present(round_) and out.get(name, -1) < round_
-        ]
-        few = self.config.market.invite
-        if few is None or few >= len(here):
-            return tuple(here)
-        first = round_ * few
-        return tuple(sorted((here[(first + i) % len(here)] for i in range(few)), key=here.index))
+        return invited_in(self.config, self.parties, round_, out)
 
     def gradient(self, party: str) -> FullGradient:
         """Return the unprotected gradient of the records that a party sells, for rehearsals."""
@@ -201,7 +193,7 @@ def prepare(config: MarketConfig) -> MarketSetup:
             f"The first price is {int(public.grid[0])} ledger units per record and level: prices "
             "are coarse. Raise market.scale or market.budget."
         )
-    notes += _notes(config, offered, funds, terms.held)
+    notes += _notes(config, offered, local, funds, terms.held)
     test = Records.of(dealt.test)
     return MarketSetup(
         config,
@@ -271,13 +263,23 @@ def _schema(data: Dataset) -> str:
 
 
 def _notes(
-    config: MarketConfig, offered: dict[str, Offered], funds: int, held: int
+    config: MarketConfig,
+    offered: dict[str, Offered],
+    local: LocalMechanism,
+    funds: int,
+    held: int,
 ) -> Iterator[str]:
     trade = config.market
     if trade.local.noise == "seeded":
         yield (
             f"A rehearsal, {SEEDED_MARK}: whoever knows the seed can take the noise off. Set "
             'market.local.noise = "secret" to be protected.'
+        )
+    elif not local.network_safe(trade.eps_max):
+        yield (
+            f"Uploads of {trade.local.mechanism!r} are floating-point numbers whose last bits may "
+            "tell about the gradient: do not let them leave this machine. Use the mechanism "
+            '"l2-sphere", or "laplace" with sampler = "discrete".'
         )
     above = [name for name, offer in offered.items() if offer.eps_cap > trade.eps_max]
     if above:

@@ -148,7 +148,7 @@ class Game:
                 validation_loss=step["validation_loss"],
                 eta=made.eta,
                 weights=dict(zip(self.parties.names, made.weights.tolist(), strict=True)),
-                absent={**last.absent, **last.refused},
+                absent=last.told(),
             )
         )
 

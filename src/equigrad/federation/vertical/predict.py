@@ -20,14 +20,19 @@ from equigrad.data.alignment import order_by_digest
 from equigrad.errors import AlignmentError, ConfigError, RecordError
 from equigrad.federation.config.loader import restore_config
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.transport import InProcessTransport
 from equigrad.federation.vertical.answer import Answer, make_answer
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.ending import read_model
 from equigrad.federation.vertical.predicting import Asking, Prediction, ask_parties
 from equigrad.federation.vertical.queries import read_queries
-from equigrad.federation.vertical.setup import party_specs, read_run_key, row_source, task_of
+from equigrad.federation.vertical.setup import (
+    party_specs,
+    read_run_key,
+    row_source,
+    task_of,
+)
 from equigrad.federation.vertical.shelf import PartyShelf
+from equigrad.federation.vertical.work import make_transport
 
 __all__ = ["predict"]
 
@@ -98,10 +103,9 @@ def predict(
         absent=tuple(dict.fromkeys(absent)),
         compact=config.vertical.compact and not config.private,
     )
-    engine = config.engine
     specs = party_specs(config, key, place, {n: path.absolute() for n, path in own.items()})
     order = order_by_digest(asked.digests)  # the file's own order may tell something
-    with InProcessTransport(specs, pool=engine.pool, workers=engine.workers) as transport:
+    with make_transport(config, specs) as transport:
         found = ask_parties(transport, model, asked.digests[order], asking)
     answer = make_answer(
         asked.ids,

@@ -84,6 +84,14 @@ class Exchange:
     late: list[str] = field(default_factory=list)
     details: dict[str, str] = field(default_factory=dict)
 
+    def told(self) -> dict[str, str]:
+        """Return why parties have no answer, in the words of an error where one was raised."""
+        found = {}
+        for name, reason in self.absent.items():
+            words = self.details.get(name, "") if reason == "raised" else ""
+            found[name] = f"{reason}: {words}" if words else reason
+        return {**found, **self.refused}
+
 
 class RemoteParties:
     """Parties behind a transport.

@@ -11,14 +11,15 @@ from equigrad.federation.journal import Journal, refuse_other_start
 from equigrad.federation.record.chain import iter_record
 from equigrad.federation.record.checkpoint import Checkpoint, load_checkpoint
 from equigrad.federation.record.folder import RunFolder
-from equigrad.federation.transport import FaultPlan, InProcessTransport
+from equigrad.federation.transport import FaultPlan
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.ending import ending_of
 from equigrad.federation.vertical.game import Game
 from equigrad.federation.vertical.labels import LabelAccount
 from equigrad.federation.vertical.progress import SilentVertical, VerticalListener
-from equigrad.federation.vertical.setup import VerticalSetup, make_specs, prepare
+from equigrad.federation.vertical.setup import VerticalSetup, party_specs, prepare
 from equigrad.federation.vertical.sponsor_folder import SponsorFolder
+from equigrad.federation.vertical.work import make_transport
 
 __all__ = ["play", "play_on"]
 
@@ -78,12 +79,10 @@ def _play(
     *,
     resumed: bool = False,
 ) -> None:
-    engine = setup.config.engine
+    specs = party_specs(setup.config, setup.key, place)
     with (
         Journal.open(place, checkpoint) as journal,
-        InProcessTransport(
-            make_specs(setup, place), pool=engine.pool, workers=engine.workers, faults=faults
-        ) as transport,
+        make_transport(setup.config, specs, faults) as transport,
     ):
         progress.started(setup.start)
         for note in setup.notes:
@@ -106,13 +105,17 @@ def _play(
         journal.sync()
         if account is not None:
             account.end()
-        _warn(training, progress)
+        _warn(training, game, progress)
 
 
-def _warn(training: Training, progress: VerticalListener) -> None:
+def _warn(training: Training, game: Game, progress: VerticalListener) -> None:
     early = {"quorum": "too few parties answered", "budget": "the label budget is spent"}
     if training.reason in early:
-        text = f"Training ended early ({early[training.reason]}) with the model so far."
+        why = early[training.reason]
+        if training.reason == "quorum":
+            missing = [f"{name} ({told})" for name, told in game.parties.last.told().items()]
+            why = f"{why}; without {', '.join(missing)}" if missing else why
+        text = f"Training ended early ({why}) with the model so far."
         progress.message("warning", text)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import equigrad
 from equigrad.assistance import Learner, Settings, make_loss
+from equigrad.data.alignment import require_psi
 from equigrad.errors import ConfigError
 from equigrad.federation.record.canonical import sha256_json
 from equigrad.federation.record.folder import RunFolder
@@ -29,7 +30,6 @@ from equigrad.privacy.accounting import PrivacyEvent
 __all__ = [
     "VerticalSetup",
     "make_settings",
-    "make_specs",
     "party_specs",
     "prepare",
     "read_run_key",
@@ -91,6 +91,8 @@ def prepare(config: VerticalConfig, place: RunFolder | None = None) -> VerticalS
     """
     key = read_run_key(config)
     assisted = config.vertical
+    if assisted.alignment.method == "psi":
+        require_psi()
     classes = None if assisted.classes is None else [str(name) for name in assisted.classes]
     rows, target = read_sponsor(
         row_source(config, config.sponsor), key, assisted.task, classes=classes
@@ -147,11 +149,6 @@ def row_source(config: VerticalConfig, party: VerticalPartyConfig) -> RowSource:
         fold=tuple(config.vertical.alignment.id_fold),
         forbidden=forbidden,
     )
-
-
-def make_specs(setup: VerticalSetup, place: RunFolder) -> tuple[VerticalSpec, ...]:
-    """Return the parties with their folders, the sponsor first."""
-    return party_specs(setup.config, setup.key, place)
 
 
 def party_specs(

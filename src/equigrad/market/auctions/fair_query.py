@@ -55,7 +55,8 @@ class FairQuery(Auction):
         share = terms.budget // np.arange(1, len(able) + 1)
         count = fair_query_winners(cost, cap, share)
         if not count:
-            return Allotment(levels, payments)
+            alone = ("Nobody sells: a party that alone can sell is never bought.",)
+            return Allotment(levels, payments, notes=alone if len(able) == 1 else ())
         levels[able[:count]] = cap.max()
         payments[able[:count]] = min(share[count - 1], cost[count])
         return Allotment(levels, payments, parts=len(able) - count)

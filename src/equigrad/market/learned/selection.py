@@ -1,8 +1,8 @@
 """Choosing among checkpoints, and where to use the one chosen, by exact clearing of other rounds.
 
 Training smooths the auction; selection does not. A cell of rounds (so many parties, so much money
-per record) in which the menu does not lower the mean error of validation rounds keeps the plain
-clock.
+per record) keeps the plain clock unless the menu lowers the mean error there by more than its
+standard error, in every population of validation rounds that has some in the cell.
 """
 
 import warnings
@@ -32,8 +32,8 @@ Float64 = npt.NDArray[np.float64]
 PARTY_EDGES = (5.0, 18.0, 55.0, 180.0, 550.0, 2000.0)
 """Cells by number of parties; rounds of 10, 30, 100, 300 and 1000 lie one in each."""
 
-MONEY_EDGES = tuple(float(edge) for edge in np.round(np.geomspace(0.1, 12.8, 15), 4))
-"""Cells by budget per record, in units of ``v_ref``: two to a doubling."""
+MONEY_EDGES = tuple(float(edge) for edge in np.round(np.geomspace(0.1, 12.8, 29), 4))
+"""Cells by budget per record, in units of ``v_ref``: four to a doubling."""
 
 _FEWEST = 4
 
@@ -48,10 +48,14 @@ class Validation:
         One entry for each number of parties.
     rates
         Budget rates, each used for each profile.
+    others
+        More populations, of other kinds: they choose no candidate, but where the menu is not
+        better in one of them, too, the plain clock stays.
     """
 
     profiles: Sequence[Profiles]
     rates: Sequence[float]
+    others: Sequence[Profiles] = ()
 
 
 def books(profiles: Profiles, ladder: Ladder, scale: int = SCALE) -> list[BidBook]:
@@ -130,52 +134,63 @@ def select_schedule(
         for w in candidates
     ]
     auctions: list[Clock] = [Clock(), *(LearnedClock(schedule) for schedule in schedules)]
-    scores, places = _measure(auctions, validation, everywhere, ladder, c, value_scale)
+    rates, market = validation.rates, (everywhere, ladder, c, value_scale)
+    found = [_measure(auctions, p, rates, *market) for p in validation.profiles]
+    scores = np.concatenate([errors for errors, _ in found], axis=1)
     best = int(np.argmin(np.log(np.minimum(scores[1:], 1e300)).mean(axis=1)))
-    learned = _better_cells(scores[0], scores[1 + best], places, cells)
+    both = [auctions[0], auctions[1 + best]]
+    seen = [(errors[[0, 1 + best]], places) for errors, places in found]
+    seen += [_measure(both, p, rates, *market) for p in validation.others]
+    learned = _better_cells(seen, cells)
     chosen = schedules[best]
     said = {**(notes or {}), "checkpoint": f"{best + 1} of {len(candidates)}"}
     bands = Bands(PARTY_EDGES, MONEY_EDGES, learned)
     return Schedule(chosen.weights, mechanism, dim, ladder.eps_max, bands, value_scale, said)
 
 
+Place = tuple[int, int] | None
+
+
 def _measure(
     auctions: Sequence[Clock],
-    validation: Validation,
+    profiles: Profiles,
+    rates: Sequence[float],
     bands: Bands,
     ladder: Ladder,
     precision: Float64,
     value_scale: float,
-) -> tuple[Float64, list[tuple[int, int] | None]]:
-    """Return errors ``(auctions, rounds)`` and the cell of each round."""
+) -> tuple[Float64, list[Place]]:
+    """Return errors ``(auctions, rounds)`` of one population and the cell of each round."""
     scores: list[Float64] = []
-    places: list[tuple[int, int] | None] = []
-    for profiles in validation.profiles:
-        rounds = books(profiles, ladder)
-        for rate in validation.rates:
-            budgets = profiles.budgets(rate)
-            money = budgets / profiles.sizes.sum(axis=1) / value_scale
-            places += [bands.cell(profiles.parties, m) for m in money]
-            errors = [cleared_errors(a, rounds, budgets, ladder, precision) for a in auctions]
-            scores.append(np.stack(errors))
+    places: list[Place] = []
+    rounds = books(profiles, ladder)
+    for rate in rates:
+        budgets = profiles.budgets(rate)
+        money = budgets / profiles.sizes.sum(axis=1) / value_scale
+        places += [bands.cell(profiles.parties, m) for m in money]
+        errors = [cleared_errors(a, rounds, budgets, ladder, precision) for a in auctions]
+        scores.append(np.stack(errors))
     return np.concatenate(scores, axis=1), places
 
 
 def _better_cells(
-    plain: Float64,
-    menu: Float64,
-    places: Sequence[tuple[int, int] | None],
-    cells: tuple[int, int],
+    populations: Sequence[tuple[Float64, list[Place]]], cells: tuple[int, int]
 ) -> tuple[tuple[bool, ...], ...]:
-    """Return where the menu's mean error is lower and no more of its rounds are invalid."""
-    rows = []
-    for p in range(cells[0]):
-        row = []
-        for m in range(cells[1]):
-            here = np.fromiter((place == (p, m) for place in places), bool, len(places))
-            both = here & np.isfinite(plain) & np.isfinite(menu)
-            enough = int(both.sum()) >= _FEWEST
-            no_worse = np.isinf(menu[here]).sum() <= np.isinf(plain[here]).sum()
-            row.append(bool(enough and no_worse and menu[both].mean() < plain[both].mean()))
-        rows.append(tuple(row))
-    return tuple(rows)
+    """Return where the menu is better in every population that has a few rounds there."""
+    return tuple(
+        tuple(_better(populations, (p, m)) for m in range(cells[1])) for p in range(cells[0])
+    )
+
+
+def _better(populations: Sequence[tuple[Float64, list[Place]]], cell: tuple[int, int]) -> bool:
+    judged = []
+    for (plain, menu), places in populations:
+        here = np.fromiter((place == cell for place in places), bool, len(places))
+        both = here & np.isfinite(plain) & np.isfinite(menu)
+        if int(both.sum()) < _FEWEST:
+            continue
+        gain = plain[both] - menu[both]
+        clearly = gain.mean() > gain.std(ddof=1) / np.sqrt(gain.size)
+        no_worse = np.isinf(menu[here]).sum() <= np.isinf(plain[here]).sum()
+        judged.append(bool(clearly and no_worse))
+    return bool(judged) and all(judged)

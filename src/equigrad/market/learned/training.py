@@ -21,12 +21,15 @@ from equigrad.market.learned.network import MenuNet, public_features
 from equigrad.market.learned.relaxed import relaxed_precision
 from equigrad.market.workload import Profiles, population
 
-__all__ = ["Sampler", "TrainingPlan", "synthetic_sampler", "train_menu"]
+__all__ = ["Pace", "Sampler", "TrainingPlan", "synthetic_sampler", "train_menu"]
 
 Float32 = npt.NDArray[np.float32]
 
 Sampler = Callable[[np.random.Generator, int], Profiles]
 """Draws at least one profile of the given number of parties."""
+
+Pace = Callable[[int], float]
+"""Share of a training that is done after so many steps, from 0 to 1; at 1 it ends."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class TrainingPlan:
     clip
         Largest norm of a gradient.
     checkpoints
-        Copies of the weights that are kept, spread over the last quarter of the steps.
+        Copies of the weights that are kept, spread over the last quarter of the training.
     """
 
     steps: int = 4000
@@ -75,18 +78,17 @@ class TrainingPlan:
         positive_int("checkpoints", self.checkpoints)
         in_range("rates", self.rates[0], 0.0, self.rates[1], left_open=True)
 
-    def keeps(self, step: int) -> bool:
-        """Return whether a copy of the weights is kept after a step; always after the last."""
-        back = self.steps - 1 - step
-        apart = max(self.steps // (4 * self.checkpoints), 1)
-        return back % apart == 0 and back // apart < self.checkpoints
+    def kept(self, done: float) -> int:
+        """Return how many copies of the weights are kept once a share of the training is done."""
+        apart = 0.25 / self.checkpoints
+        marks = 1.0 - apart * np.arange(self.checkpoints)
+        return int(np.count_nonzero(done >= marks - 1e-12))
 
-    def at(self, step: int) -> tuple[float, float]:
-        """Return learning rate and temperature of a step."""
-        part = step / self.steps
+    def at(self, done: float) -> tuple[float, float]:
+        """Return learning rate and temperature once a share of the training is done."""
         return (
-            self.learning_rate + part * (self.last_learning_rate - self.learning_rate),
-            self.temperature + part * (self.last_temperature - self.temperature),
+            self.learning_rate + done * (self.last_learning_rate - self.learning_rate),
+            self.temperature + done * (self.last_temperature - self.temperature),
         )
 
 
@@ -105,6 +107,7 @@ def train_menu(
     value_scale: float = 1.0,
     sampler: Sampler = synthetic_sampler,
     progress: Callable[[int, float], None] | None = None,
+    pace: Pace | None = None,
 ) -> list[dict[str, Float32]]:
     """Return the weights of a menu at the plan's checkpoints, the last one last.
 
@@ -129,12 +132,18 @@ def train_menu(
         Draws profiles of a given number of parties.
     progress
         Called after every step with its number and loss.
+    pace
+        How far the training is; None: steps over the plan's. With a pace by the clock, learning
+        rate and temperature fall in time, and equal seeds no longer give equal weights. It should
+        not fall; at 1 the training ends with the weights it has.
     """
+    share: Pace = pace if pace is not None else lambda step: step / plan.steps
     net = MenuNet(weights)
     kept: list[dict[str, Float32]] = []
     optimizer = torch.optim.Adam(net.parameters(), lr=plan.learning_rate)
+    done = share(0)
     for step in range(plan.steps):
-        rate, temperature = plan.at(step)
+        rate, temperature = plan.at(min(done, 1.0))
         for group in optimizer.param_groups:
             group["lr"] = rate
         profiles = _batch(plan, step, generator, sampler)
@@ -143,10 +152,14 @@ def train_menu(
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), plan.clip)
         optimizer.step()
-        if plan.keeps(step):
+        before, done = done, share(step + 1)
+        last = step + 1 == plan.steps or done >= 1
+        if last or plan.kept(done) > plan.kept(before):
             kept.append({k: v.detach().numpy().copy() for k, v in net.state_dict().items()})
         if progress is not None:
             progress(step, float(loss.detach()))
+        if last:
+            break
     return kept
 
 

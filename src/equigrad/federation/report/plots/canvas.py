@@ -25,11 +25,13 @@ __all__ = [
     "PAPER",
     "Plot",
     "Style",
+    "draw_line",
     "drawing",
     "label",
     "new_figure",
     "percent_axis",
     "rounds_axis",
+    "side_legend",
     "styles",
     "svg",
 ]
@@ -124,6 +126,34 @@ def label(party: str, length: int = 22) -> str:
     text = "".join(c if c.isprintable() else "?" for c in party)
     text = text if len(text) <= length else text[: length - 1] + "\u2026"
     return f"\u200b{text}" if text.startswith("_") else text  # it leaves such names out of legends
+
+
+def draw_line(
+    axes: Axes, points: tuple[Sequence[int], Sequence[float]], name: str, look: Style
+) -> None:
+    """Draw one line through points (x, y); of few points each is marked."""
+    axes.plot(
+        *points,
+        color=look.colour,
+        linestyle=look.dash,
+        linewidth=1.6,
+        marker=look.marker if len(points[0]) < 4 else None,
+        markersize=3.5,
+        label=name,
+    )
+
+
+def side_legend(axes: Axes) -> None:
+    """Name what is drawn, beside the axes."""
+    entries = len(axes.get_legend_handles_labels()[0])
+    axes.legend(
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+        frameon=False,
+        fontsize=8.5 if entries <= 12 else 7,
+        labelcolor=MUTED,
+        handlelength=1.8,
+    )
 
 
 @contextmanager

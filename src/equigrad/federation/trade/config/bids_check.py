@@ -17,6 +17,7 @@ __all__ = ["bid_problems"]
 def bid_problems(config: MarketConfig) -> Iterator[Problem]:
     """Yield what is missing or wrong in the parties' curves, caps and sizes."""
     drawn = config.market.bids.source == "synthetic"
+    yield from _fixed_sizes(config)
     for i, party in enumerate(config.party):
         path: Path = ("party", i)
         found = list(_curve(path, party))
@@ -35,6 +36,21 @@ def bid_problems(config: MarketConfig) -> Iterator[Problem]:
             'curves: market.bids.source = "synthetic".'
         )
         yield Problem(("party",), text)
+
+
+def _fixed_sizes(config: MarketConfig) -> Iterator[Problem]:
+    """Yield the sizes that parties choose where prices depend on sizes, so that choosing pays."""
+    trade = config.market
+    if trade.mechanism != "learned-clock" and not trade.size_exponent:
+        return
+    what = "a learned schedule" if trade.mechanism == "learned-clock" else "size_exponent > 0"
+    for i, party in enumerate(config.party):
+        if party.size is not None:
+            text = (
+                f"Expected no size of party.{party.name}, got {party.size}: with {what} a party "
+                "sells all the records it holds, or it could gain by its size. Remove it."
+            )
+            yield Problem(("party", i, "size"), text)
 
 
 def _curve(path: Path, party: SellerConfig) -> Iterator[Problem]:

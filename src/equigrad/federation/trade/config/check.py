@@ -17,7 +17,7 @@ from equigrad.federation.trade.config.schema import MarketConfig
 
 __all__ = ["MECHANISMS", "check_market", "setup_problem"]
 
-MECHANISMS = ("clock", "learned-clock", "all-in", "fair-query")
+MECHANISMS = ("clock", "learned-clock", "all-in")
 """Auctions of market runs: those that award whole levels of the ladder."""
 
 _COORDINATOR = "coordinator"

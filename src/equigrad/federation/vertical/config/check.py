@@ -155,6 +155,13 @@ def _loss(config: VerticalConfig) -> Iterator[Problem]:
             yield Problem(("vertical", "classes"), text)
 
 
+def _weights(config: VerticalConfig) -> Iterator[Problem]:
+    from equigrad.assistance import WEIGHERS
+
+    path = ("vertical", "weights")
+    yield from _unknown(config, path, "a way to weigh", config.vertical.weights, WEIGHERS)
+
+
 def _alignment(config: VerticalConfig) -> Iterator[Problem]:
     from equigrad.data.alignment import FOLDS
 
@@ -223,6 +230,7 @@ _CHECKS: tuple[Callable[[VerticalConfig], Iterator[Problem]], ...] = (
     _labels,
     _learners,
     _loss,
+    _weights,
     _alignment,
     _privacy,
 )

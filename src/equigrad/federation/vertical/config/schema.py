@@ -86,8 +86,10 @@ class AssistanceConfig(Section):
     )
     init: Literal["best", "mean"] = Field("best", description="The constant start.")
     n_rounds: int = Field(50, ge=1, description="Most rounds.")
-    weights: Literal["l2", "l1", "l1.5", "l4", "huber", "equal"] = Field(
-        "l2", description="Local loss of the assistance weights, or equal weights."
+    weights: str = Field(
+        "l2",
+        description="How parties are weighed: by a local loss (l2, l1, l1.5, l4, huber), cone "
+        "(together with the step), or equal.",
     )
     weigh_on: Literal["holdout", "train"] = Field(
         "holdout",
@@ -126,7 +128,9 @@ class VerticalEngineConfig(Section):
     """Where and how the parties run in process."""
 
     pool: Literal["thread", "process"] = Field("thread", description="What a worker is.")
-    workers: int = Field(1, ge=1, le=256, description="Parties that are served at a time.")
+    workers: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        None, description="Parties that are served at a time; default: all of them."
+    )
     checkpoint_every: int = Field(1, ge=1, description="Rounds between two checkpoints.")
 
 
@@ -146,7 +150,7 @@ class VerticalPartyConfig(Section):
     role: Literal["sponsor", "assistor"] = Field(
         "assistor", description="The sponsor has the label; there is one."
     )
-    data: str = Field(description="CSV or Parquet file, relative to the run file.")
+    data: str = Field(description="CSV, Parquet or npz file, relative to the run file.")
     id: str = Field(description="Column with the identifiers.")
     label: str | list[str] | None = Field(
         None, description="Column with the label, or several numbers (the sponsor alone)."

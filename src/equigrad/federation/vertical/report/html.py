@@ -9,6 +9,7 @@ from equigrad.federation.report.plots.canvas import Plot
 from equigrad.federation.vertical.report.learned import learned
 from equigrad.federation.vertical.report.rows import party_rows, round_rows, summarise
 from equigrad.federation.vertical.report.story import Story
+from equigrad.federation.vertical.report.traffic import traffic_rows
 
 __all__ = ["REASONS", "report_html"]
 
@@ -55,6 +56,7 @@ def report_html(
         contributions=(story.finish or {}).get("contributions"),
         account=(story.finish or {}).get("privacy"),
         traffic=(story.finish or {}).get("traffic"),
+        traffic_rows=traffic_rows(story),
         plots=[(plot, inline_svg(plot)) for plot in plots],
         config=flat_settings({**config, "party": _parties(config.get("party") or [])}),
         config_sealed=config_sealed,

@@ -4,17 +4,17 @@ The CSV has one line for each round and party. Numbers are written by ``repr``, 
 back to the last bit; what is not known is empty (CSV) or null (JSON).
 """
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from equigrad.federation.record.canonical import canonical_json
 from equigrad.federation.record.disk import write_atomic
 from equigrad.federation.record.folder import RunFolder
+from equigrad.federation.report.cells import rows_csv
 from equigrad.federation.vertical.report.rows import RoundRow, party_rows, round_rows, summarise
 from equigrad.federation.vertical.report.story import Story
+from equigrad.federation.vertical.report.traffic import traffic_rows
 
 __all__ = ["metrics", "metrics_csv", "write_metrics"]
 
@@ -28,7 +28,8 @@ def metrics(story: Story) -> dict[str, Any]:
     -------
     dict
         ``schema``; ``head``, the hash of the record's last line; ``finished``; ``summary``,
-        ``parties`` and ``rounds`` with the fields of ``Summary``, ``PartyRow`` and ``RoundRow``.
+        ``parties``, ``rounds`` and ``traffic`` with the fields of ``Summary``, ``PartyRow``,
+        ``RoundRow`` and ``TrafficRow``.
     """
     return {
         "schema": SCHEMA,
@@ -37,28 +38,16 @@ def metrics(story: Story) -> dict[str, Any]:
         "summary": asdict(summarise(story)),
         "parties": [asdict(row) for row in party_rows(story)],
         "rounds": [asdict(row) for row in round_rows(story)],
+        "traffic": [asdict(row) for row in traffic_rows(story)],
     }
 
 
 def metrics_csv(rows: Sequence[RoundRow]) -> str:
     """Return the rows of rounds as CSV with a header."""
-    names = [field.name for field in fields(RoundRow)]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(name.rstrip("_") for name in names)
-    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
-    return text.getvalue()
+    return rows_csv(RoundRow, rows)
 
 
 def write_metrics(place: RunFolder, story: Story) -> None:
     """Write both files into the run folder."""
     write_atomic(place.metrics_csv, metrics_csv(round_rows(story)))
     write_atomic(place.metrics_json, canonical_json(metrics(story)) + "\n")
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)

@@ -5,7 +5,6 @@ Made from the record alone, with the federation's canvas, so that all reports lo
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from equigrad.federation.report.plots.canvas import (
@@ -15,11 +14,13 @@ from equigrad.federation.report.plots.canvas import (
     PAPER,
     Plot,
     Style,
+    draw_line,
     drawing,
     label,
     new_figure,
     percent_axis,
     rounds_axis,
+    side_legend,
     styles,
     svg,
 )
@@ -59,12 +60,12 @@ def _losses(story: Story) -> Plot | None:
     told = []
     for name, points in series.items():
         if points[1]:
-            _line(axes, points, name, looks[name])
+            draw_line(axes, points, name, looks[name])
             told.append(f"{name} {points[1][0]:.4g} to {points[1][-1]:.4g}")
     rounds_axis(axes, _ROUNDS)
     axes.set_xlim(left=0)
     axes.set_ylabel(f"loss ({story.start['loss']})")
-    _legend(axes)
+    side_legend(axes)
     what = "estimated labels" if story.private else "labels"
     text = f"Mean loss against the {what} after each round: {'; '.join(told)}."
     return Plot("loss", "How the loss fell", text, svg(figure, "loss"))
@@ -98,13 +99,13 @@ def _weights(story: Story, style: Mapping[str, Style]) -> Plot | None:
     for m in sorted(shown):
         name = story.parties[m]
         ys = [float(turn.weighed["w"][m]) for turn in kept if turn.weighed]
-        _line(axes, ([turn.t for turn in kept], ys), label(name), style[name])
+        draw_line(axes, ([turn.t for turn in kept], ys), label(name), style[name])
         last[name] = ys[-1]
     rounds_axis(axes, "round")
     percent_axis(axes)
     axes.set_ylim(-0.02, 1.04)
     axes.set_ylabel("weight in the round")
-    _legend(axes)
+    side_legend(axes)
     top = max(last, key=last.__getitem__)
     more = f" The {MANY} with the largest weights of {len(mean)}." if len(mean) > MANY else ""
     text = (
@@ -124,13 +125,13 @@ def _steps(story: Story) -> Plot | None:
         return None
     figure, axes = new_figure(height=2.6)
     ys = [float(body["eta"]) for _, body in kept]
-    _line(axes, ([t for t, _ in kept], ys), "step", Style(INK, "-", "o"))
+    draw_line(axes, ([t for t, _ in kept], ys), "step", Style(INK, "-", "o"))
     capped = [(t, float(body["eta"])) for t, body in kept if body["capped"]]
     if capped:
         axes.plot(
             *zip(*capped, strict=True), "o", color="#d55e00", markersize=6, label="at the cap"
         )
-        _legend(axes)
+        side_legend(axes)
     positive = [y for y in ys if y > 0.0]
     if len(positive) == len(ys) and max(ys) > 20 * min(ys):
         axes.set_yscale("log")
@@ -183,7 +184,7 @@ def _traffic(story: Story) -> Plot | None:
         ys.append(ys[-1] + sum((row.sent or 0) + (row.received or 0) for row in own))
     figure, axes = new_figure(height=2.8)
     mega = [y / 1e6 for y in ys]
-    _line(axes, (xs, mega), "this run", Style("#0072b2", "-", "o"))
+    draw_line(axes, (xs, mega), "this run", Style("#0072b2", "-", "o"))
     rival = summarise(story).split_learning
     if rival is not None:
         axes.axhline(rival / 1e6, color=MUTED, linewidth=1, dashes=(4, 3), label="split learning")
@@ -191,7 +192,7 @@ def _traffic(story: Story) -> Plot | None:
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("megabytes so far")
-    _legend(axes)
+    side_legend(axes)
     beside = "" if rival is None else f" Split learning would have sent {rival / 1e6:.3g} MB."
     text = f"Bytes between sponsor and assistors, measured: {mega[-1]:.3g} MB in all.{beside}"
     return Plot("traffic", "What went over the wire", text, svg(figure, "traffic"))
@@ -214,7 +215,7 @@ def _attendance(story: Story) -> Plot | None:
     axes.set_xlim(-0.5, max(len(story.turns), 1) - 0.5)
     rounds_axis(axes, "round, from 0 over both passes")
     axes.grid(visible=False, axis="y")
-    _legend(axes)
+    side_legend(axes)
     told = ", ".join(f"{name} {sum(row.party == name for row in rows)}" for name in names)
     text = f"Rounds in which a party gave no usable answer: {told}."
     return Plot("attendance", "Who was missing when", text, svg(figure, "attendance"))
@@ -227,28 +228,3 @@ def _known(found: Sequence[tuple[int, float | None]]) -> Points:
 
 def _short(value: float, _: object) -> str:
     return f"{value:.3g}"
-
-
-def _line(axes: Axes, points: Points, name: str, look: Style) -> None:
-    marker = look.marker if len(points[0]) < 4 else None
-    axes.plot(
-        *points,
-        color=look.colour,
-        linestyle=look.dash,
-        linewidth=1.6,
-        marker=marker,
-        markersize=3.5,
-        label=name,
-    )
-
-
-def _legend(axes: Axes) -> None:
-    entries = len(axes.get_legend_handles_labels()[0])
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        frameon=False,
-        fontsize=8.5 if entries <= 12 else 7,
-        labelcolor=MUTED,
-        handlelength=1.8,
-    )

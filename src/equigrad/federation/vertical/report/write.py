@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from equigrad.federation.record.disk import write_atomic, writing
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.vertical.report.metrics import write_metrics
 from equigrad.federation.vertical.report.story import read_story
@@ -24,6 +23,7 @@ def write_report(folder: RunFolder | Path | str) -> Path:
         If the record's chain is broken.
     """
     # Matplotlib takes most of a second to import: not for those who only want the story.
+    from equigrad.federation.report.pages import write_pages
     from equigrad.federation.vertical.report.html import report_html
     from equigrad.federation.vertical.report.plots import draw_plots
 
@@ -31,13 +31,6 @@ def write_report(folder: RunFolder | Path | str) -> Path:
     story = read_story(place)
     write_metrics(place, story)
     plots = draw_plots(story)
-    with writing(place.plots):
-        place.plots.mkdir(exist_ok=True)
-        for old in place.plots.glob("*.svg"):
-            old.unlink()
-    for plot in plots:
-        write_atomic(place.plots / f"{plot.name}.svg", plot.svg)
     sealed = story.start.get("config_sha256") == place.config_sha256()
     page = report_html(story, plots, place.read_config(), config_sealed=sealed)
-    write_atomic(place.report, page)
-    return place.report
+    return write_pages(place, plots, page)

@@ -3,15 +3,17 @@
 Neighbours: ``judge`` recomputes what follows from the record alone, ``replay`` plays the run again.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 
+from equigrad.assistance import AssistanceWarning
 from equigrad.errors import RecordError, VerificationError
 from equigrad.federation.record.agreement import Malformed, VerifyResult, fault, same
-from equigrad.federation.record.canonical import plain, sha256_file
+from equigrad.federation.record.canonical import plain
 from equigrad.federation.record.chain import Line, read_record
-from equigrad.federation.record.checkpoint import load_checkpoint
+from equigrad.federation.record.ends import check_ends, check_models
 from equigrad.federation.record.folder import RunFolder
 from equigrad.federation.vertical.config.schema import VerticalConfig
 from equigrad.federation.vertical.ending import ending_of, model_path
@@ -51,18 +53,8 @@ def verify_vertical(
     """
     result = VerifyResult()
     lines = read_record(place.record)
-    if not lines or lines[0].stage != "start":
-        raise VerificationError(f"{place.record}: expected a start line first, got none.")
-    result.count("lines of the chain", len(lines))
-    result.head = lines[-1].hash
-    _check_head(place, lines, head)
+    check_ends(place, lines, result, head)
     start = lines[0]
-    if start.body.get("config_sha256") != place.config_sha256():
-        raise VerificationError(
-            f"{place.config_json}: expected the configuration that the record began with, got "
-            "another one; it was changed."
-        )
-    result.count("configuration")
     with Malformed(start):
         _check_start(config, start, result)
     loose = VerifyResult()  # sums in another order than the run's say nothing of its platform
@@ -73,7 +65,7 @@ def verify_vertical(
     for what, count in loose.checks.items():
         result.count(what, count)
     result.rounds, result.finished = judge.settled, judge.finished
-    _check_model(place, config, lines[-1], result)
+    check_models(place, lines[-1], result)
     if (place.sponsor / "rows.safetensors").is_file() and len(lines) > 2:
         _play_again(place, config, lines, result)
     return result
@@ -88,42 +80,6 @@ def _check_start(config: VerticalConfig, start: Line, result: VerifyResult) -> N
         raise fault(start, "expected classes with classification alone")
     if body["classes"] and body["classes"] != body["n_outputs"]:
         raise fault(start, f"expected {body['n_outputs']} classes, one for each output")
-
-
-def _check_head(place: RunFolder, lines: list[Line], head: str | None) -> None:
-    found = lines[-1].hash
-    if head is not None and (not head or not found.startswith(head)):
-        raise VerificationError(
-            f"{place.record}: expected the head {head[:12]}..., got {found[:12]}...; this is not "
-            "the record that the head was kept of."
-        )
-    checkpoint = load_checkpoint(place)
-    if checkpoint is not None and len(lines) < checkpoint.record_length:
-        raise VerificationError(
-            f"{place.record}: expected at least {checkpoint.record_length} lines, as many as the "
-            f"run's checkpoint knows of, got {len(lines)}; lines are missing at the end."
-        )
-
-
-def _check_model(
-    place: RunFolder, config: VerticalConfig, last: Line, result: VerifyResult
-) -> None:
-    if last.stage != "finish":
-        if any(place.models.glob("*.safetensors")):
-            raise VerificationError(
-                f"{place.record}: expected a finish line, for there is a final model, got none; "
-                "the last line is missing, or the run was stopped while it finished (then resume "
-                "it)."
-            )
-        return
-    for name, digest in last.body["models"].items():
-        path = place.models / name
-        found = sha256_file(path) if path.is_file() else "no such file"
-        if found != digest:
-            raise VerificationError(
-                f"{path}: expected the model with SHA-256 {digest[:12]}..., got {found[:12]}."
-            )
-        result.count("models")
 
 
 def _play_again(
@@ -157,7 +113,9 @@ def _play_again(
         else:
             check_masks(lines[1], names, held, result)
             comparing.skip(2)
-        training = game.train(held, None, resumed=True)
+        with warnings.catch_warnings():  # they were told when the run was made
+            warnings.simplefilter("ignore", AssistanceWarning)
+            training = game.train(held, None, resumed=True)
         told = [(line.stage, line.body) for line in lines if line.stage != "finish"]
         ending = ending_of(setup, game.parties, training, told)
         comparing.line("finish", None, ending.body)

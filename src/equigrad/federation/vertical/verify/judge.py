@@ -19,7 +19,7 @@ from equigrad.federation.vertical.verify.sizes import Sizes
 
 __all__ = ["Judge"]
 
-_BY_PRODUCTS: Final = ("l2", "equal")
+_BY_PRODUCTS: Final = ("l2", "cone", "equal")
 
 
 class Judge:

@@ -127,10 +127,13 @@ def _losses(
     if any(value is not None for value in chosen) and len(chosen) == len(passes[0].rounds):
         same(line, "losses", body["validation_losses"][1:], chosen, result)
         best = int(np.argmin(body["validation_losses"]))
-        if not best <= len(kept) <= len(chosen):
+        cut = body["refitted"] and body["reason"] == "quorum"
+        if not (cut or best <= len(kept)) or len(kept) > len(chosen):
             raise fault(line, f"expected at least {best} rounds kept, the best on rows held out")
-    elif not chosen or chosen[0] is None:
+    elif chosen and chosen[0] is None:
         same(line, "losses", body["validation_losses"], [], result)
+    elif not chosen and len(body["validation_losses"]) > 1:
+        raise fault(line, "expected at most the loss of the start before any round")
 
 
 def _contributions(
@@ -159,7 +162,10 @@ def _contributions(
         if told["rows"] == "validation" and last.number == 0:
             ends = line.body["validation_losses"][: len(kept) + 1]
         same(line, "Shapley values", values[-1], ends[0] - ends[-1], result)
-    rows = "validation" if _held_out(last) else "training"
+    held_out = _held_out(last)
+    if not last.rounds and last.number == 0:
+        held_out = len(line.body["validation_losses"]) > 0
+    rows = "validation" if held_out else "training"
     same(line, "contributions", told["rows"], rows, result)
 
 

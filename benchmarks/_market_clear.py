@@ -2,27 +2,26 @@
 
 The seeded bids of the market's benchmarks, on a ladder of 64 steps, at a budget of the cost of all
 caps. The limit that the clock is held against is its slow form in array operations: every level at
-every price. Run it on one core (``OMP_NUM_THREADS=1``); processor seconds are what a busy machine
-leaves comparable.
+every price. Neighbours: ``market_scale`` prints what is measured here.
 """
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from _common import Report, arguments, memory_mib, show, timed
+from _common import Report, memory_mib, timed
 from _market_work import KINDS
 from equigrad.market import Auction, BidBook, Curve, Ladder, Terms
 from equigrad.market.auctions import AllIn, Clock, FairQuery, clear_real, default_grid
 from equigrad.market.auctions.grid import tops
 
+__all__ = ["Times", "measure_clearings", "times_of"]
+
 STEPS = 64
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
-QUICK_SIZES = (1_000, 10_000)
 SLOW_PARTIES = 1_000
 TARGET_PARTIES, TARGET_SECONDS = 100_000, 5.0
 AUCTIONS: tuple[Auction, ...] = (Clock(), AllIn(), AllIn("reference"), FairQuery())
@@ -94,6 +93,7 @@ def measure(report: Report, kind: str, book: BidBook, repeats: int) -> None:
     for name, found in times_of(calls, repeats).items():
         cpu = [times.cpu for times in found]
         report.row(
+            part="clearing",
             bids=kind,
             parties=book.n,
             auction=name,
@@ -110,17 +110,9 @@ def measure(report: Report, kind: str, book: BidBook, repeats: int) -> None:
             report.claim(claim, seconds, TARGET_SECONDS, "lower")
 
 
-def main() -> None:
-    """Clear books of growing size and print the table."""
-    options = arguments(__doc__).parse_args()
-    report = Report("Clearing")
-    for n in QUICK_SIZES if options.quick else SIZES:
+def measure_clearings(report: Report, sizes: Sequence[int], equal: int = 0) -> None:
+    """Add the rows of books of growing size and, if asked for, of a book of equal bids."""
+    for n in sizes:
         measure(report, "seeded", bids(n), 3 if n >= TARGET_PARTIES else 7)
-    if not options.quick:
-        measure(report, "identical", identical(SIZES[-1]), 3)
-    show("Seconds to clear; peak memory of the process so far", report.rows)
-    report.finish(options.json)
-
-
-if __name__ == "__main__":
-    main()
+    if equal:
+        measure(report, "identical", identical(equal), 3)
