@@ -112,13 +112,15 @@ def test_share_of_coalitions_that_cancel():
 
 
 def test_values_sum_to_one_when_the_uploads_nearly_cancel():
-    uploads, _ = draw(2, 7, 50)
-    uploads[6] = 5e-6 * np.linalg.norm(uploads[0]) / np.sqrt(50) - uploads[:6].sum(axis=0)
-    game = cosine_game(gram(uploads), np.ones(7))
-    assert game.threshold < game.total < 100 * game.threshold
-    everybody = game.coalition_values(np.ones((1, 7)))[0]
-    assert abs(everybody - 1.0) > 1e-10  # rounding shows here, but not in the sum
-    assert abs(exact(uploads, np.ones(7)).values.sum() - 1.0) <= 1e-10
+    errors = []
+    for seed in range(20):
+        uploads, _ = draw(seed, 7, 50)
+        uploads[6] = 5e-6 * np.linalg.norm(uploads[0]) / np.sqrt(50) - uploads[:6].sum(axis=0)
+        game = cosine_game(gram(uploads), np.ones(7))
+        if game.threshold < game.total < 100 * game.threshold:
+            errors.append(abs(game.coalition_values(np.ones((1, 7)))[0] - 1.0))
+            assert abs(exact(uploads, np.ones(7)).values.sum() - 1.0) <= 1e-10
+    assert max(errors) > 1e-10  # rounding shows in the value of all, but not in the sum
 
 
 def test_a_coalition_counts_as_zero_up_to_the_stated_share_of_the_trace():
